@@ -1,9 +1,11 @@
 """Answers of other runs: which of them answer requests of this one, and what they are.
 
 Theory of operation. What is asked and what was answered are listed in temporary tables on disk, since there may be as
-many as there are rows. A request is known by its key and its sample. Requests that are the same get different answers,
+many as there are rows. A request is known by its key and its sample. The key has the name that a job gives to the
+model; where jobs give it several names, `alike` has the keys under all of them, each with what they have in common, and
+models of one group are the same one under several names. Requests that are the same get different answers,
 the n-th one the n-th, as if they were sent: an answer is used once. Only where requests that ask the same are sent
-once (`dedupe`) do all of them get the first.
+once (`dedupe`) do all of them get the first; of models of one group, each has an answer of its own.
 """
 
 import sqlite3
@@ -21,28 +23,39 @@ from batchrun.records import AnswerSource
 
 _TABLES = """
 CREATE TABLE asked (place INTEGER PRIMARY KEY, key BLOB NOT NULL, sample INTEGER NOT NULL, custom_id TEXT);
-CREATE TABLE answers (number INTEGER PRIMARY KEY, key BLOB NOT NULL, sample INTEGER NOT NULL);
-CREATE TABLE used (key BLOB, sample INTEGER, count INTEGER NOT NULL, PRIMARY KEY (key, sample)) WITHOUT ROWID;
+CREATE TABLE alike (key BLOB PRIMARY KEY, ask BLOB NOT NULL) WITHOUT ROWID;
+CREATE TABLE groups (model INTEGER PRIMARY KEY, "group" INTEGER NOT NULL, rank INTEGER NOT NULL);
+CREATE TABLE answers (
+    number INTEGER PRIMARY KEY, "group" INTEGER NOT NULL, key BLOB NOT NULL, sample INTEGER NOT NULL
+);
+CREATE TABLE used ("group" INTEGER NOT NULL, key BLOB NOT NULL, sample INTEGER NOT NULL, count INTEGER NOT NULL);
 CREATE TABLE pairs (place INTEGER PRIMARY KEY, number INTEGER NOT NULL);
 """
 
-_ONE_EACH = """
-row_number() OVER (PARTITION BY key, sample ORDER BY place)
-+ coalesce((SELECT count FROM used WHERE used.key = asked.key AND used.sample = asked.sample), 0)
-"""
-_SAME_FOR_ALL = "1"
+_ONE_EACH = """row_number() OVER (PARTITION BY "group", ask, sample ORDER BY place) + coalesce(count, 0)"""
+_SAME_FOR_ALL = "rank"
 
 _PAIR = """
-INSERT INTO pairs SELECT place, number
-FROM (SELECT place, key, sample, {turn} AS turn FROM asked)
+INSERT INTO pairs WITH wanted AS (
+    SELECT place, "group", coalesce(ask, key) AS ask, sample, rank
+    FROM asked JOIN groups ON model = place >> 16 & 255 LEFT JOIN alike USING (key)
+), taken AS (
+    SELECT "group", coalesce(ask, key) AS ask, sample, sum(count) AS count
+    FROM used LEFT JOIN alike USING (key) GROUP BY 1, 2, 3
+), given AS (
+    SELECT number, "group", coalesce(ask, key) AS ask, sample FROM answers LEFT JOIN alike USING (key)
+)
+SELECT place, number
+FROM (SELECT place, "group", ask, sample, {turn} AS turn FROM wanted LEFT JOIN taken USING ("group", ask, sample))
 JOIN (
-    SELECT number, key, sample, row_number() OVER (PARTITION BY key, sample ORDER BY number) AS turn FROM answers
-) USING (key, sample, turn)
+    SELECT number, "group", ask, sample, row_number() OVER (PARTITION BY "group", ask, sample ORDER BY number) AS turn
+    FROM given
+) USING ("group", ask, sample, turn)
 """
 
 _USED = """
-SELECT key, outcomes.id & 65535, count(*) FROM sources JOIN origins ON source = sources.id
-JOIN outcomes ON outcomes.id = origins.id WHERE run = ? GROUP BY 1, 2
+SELECT name, key, outcomes.id & 65535, count(*) FROM sources JOIN models ON models.id = model
+JOIN origins ON source = sources.id JOIN outcomes ON outcomes.id = origins.id WHERE run = ? GROUP BY 1, 2, 3
 """
 
 _FROM = "FROM outcomes LEFT JOIN origins USING (id)"
@@ -67,8 +80,8 @@ class Found(NamedTuple):
     """Name of the endpoint in this job that the answer counts for."""
     http_status: int | None
     body: bytes
-    answered_by: str = ""
-    """The fallback that gave it; empty where the model itself did."""
+    is_of_fallback: bool = False
+    """Whether a fallback gave it, and not the model itself."""
 
 
 class Requests:
@@ -94,22 +107,33 @@ class Requests:
         """Add requests: the number of their place, as `pack` makes it, their key, sample and label."""
         self._connection.executemany("INSERT INTO asked VALUES (?, ?, ?, ?)", listed)
 
+    def add_alike(self, keys: Iterable[tuple[bytes, bytes]]) -> None:
+        """Add keys of the same request under several names of its model, each with what these have in common."""
+        self._connection.executemany("INSERT OR IGNORE INTO alike VALUES (?, ?)", keys)
+
     def keep(self, is_wanted: Callable[[int, int], bool]) -> None:
         """Keep only requests whose row and number of the model are wanted."""
         self._connection.create_function("is_wanted", 2, is_wanted)
         self._connection.execute("DELETE FROM asked WHERE NOT is_wanted(place >> 24, place >> 16 & 255)")
 
-    def pair(self, answers: Iterable[tuple[int, bytes, int]], used: Iterable[tuple[bytes, int, int]]) -> int:
+    def pair(
+        self,
+        answers: Iterable[tuple[int, int, bytes, int]],
+        used: Iterable[tuple[int, bytes, int, int]],
+        groups: Iterable[tuple[int, int, int]],
+    ) -> int:
         """Pair the requests with the answers of a run; return how many have one. `found` has them.
 
         Args:
-            answers: number, key and sample of each.
-            used: keys and samples, and how many of their answers were taken before.
+            answers: number, group, key and sample of each.
+            used: groups, keys and samples, and how many of their answers were taken before.
+            groups: numbers of models that the run has answers for, their group, and their rank in it, from 1.
         """
-        for table in ("answers", "used", "pairs"):
+        for table in ("answers", "used", "groups", "pairs"):
             self._connection.execute(f"DELETE FROM {table}")  # our own names
-        self._connection.executemany("INSERT INTO answers VALUES (?, ?, ?)", answers)
-        self._connection.executemany("INSERT INTO used VALUES (?, ?, ?)", used)
+        self._connection.executemany("INSERT INTO groups VALUES (?, ?, ?)", groups)
+        self._connection.executemany("INSERT INTO answers VALUES (?, ?, ?, ?)", answers)
+        self._connection.executemany("INSERT INTO used VALUES (?, ?, ?, ?)", used)
         return self._connection.execute(_PAIR.format(turn=self._turn)).rowcount
 
     def places(self) -> Iterator[tuple[int, int]]:
@@ -133,30 +157,46 @@ class Requests:
 class RunAnswers(Checkpoint):
     """The answers of a run, open for reading: of another one, or what this one has taken from others."""
 
-    def used(self, run: str) -> list[tuple[bytes, int, int]]:
-        """Return key and sample of the answers that were taken from a run before, and how many."""
+    def used(self, run: str) -> list[tuple[str, bytes, int, int]]:
+        """Return model, key and sample of the answers that were taken from a run before, and how many."""
         with translated(self.path):
             return self._connection.execute(_USED, (run,)).fetchall()
 
-    def answers(self, endpoint_of: Callable[[AnswerSource], str | None]) -> Iterator[tuple[int, bytes, int]]:
-        """Yield number, key and sample of each answer that may be taken: of what was completed, nothing else.
+    def answer_sources(self) -> list[AnswerSource]:
+        """Return where its answers may come from."""
+        with translated(self.path):
+            models = read_models(self._connection).values()
+            return [*map(AnswerSource, models), *(each.source for each in read_sources(self._connection))]
+
+    def answers(self, group_of: Callable[[AnswerSource], int | None]) -> Iterator[tuple[int, int, bytes, int]]:
+        """Yield number, group, key and sample of each answer that may be taken: of what was completed, nothing else.
 
         Args:
-            endpoint_of: the endpoint of this job that the answers of a source count for; None: they do not count.
+            group_of: the group of the models of this job that the answers of a source count for; None: of none.
         """
         with translated(self.path):
-            endpoints = self._endpoints(endpoint_of)
+            source_of = self._source_of()
+            groups: dict[tuple[int, int | None], int | None] = {}
             for number, key, source in self._connection.execute(_ANSWERED):
                 _, model, sample = unpack(number)
-                if endpoints(model, source) is not None:
-                    yield number, key, sample
+                if (model, source) not in groups:
+                    groups[model, source] = group_of(source_of(model, source))
+                if (group := groups[model, source]) is not None:
+                    yield number, group, key, sample
 
-    def found(self, requests: Requests, endpoint_of: Callable[[AnswerSource], str | None]) -> Iterator[list[Found]]:
-        """Yield the answers that `requests` was paired with, some at a time, none empty."""
+    def found(
+        self, requests: Requests, endpoint_of: Callable[[int, AnswerSource], str | None]
+    ) -> Iterator[list[Found]]:
+        """Yield the answers that `requests` was paired with, some at a time, none empty.
+
+        Args:
+            requests: which were paired.
+            endpoint_of: the endpoint of this job that the answers of a source count for when the model with this number
+                is asked; None: they do not count.
+        """
         with translated(self.path):
-            endpoints = self._endpoints(endpoint_of)
+            source_of = self._source_of()
             contents = Contents(self._connection, self.path)
-            answered_by = {each.number: each.source.answered_by for each in read_sources(self._connection)}
             for pairs in requests.pairs():
                 numbers = orjson.dumps([number for *_, number in pairs]).decode()
                 found = self._connection.execute(_READ, (numbers,)).fetchall()
@@ -165,22 +205,21 @@ class RunAnswers(Checkpoint):
                 answers = dict(zip(columns["id"], stated, strict=True))
                 listed = []
                 for place, key, label, number in pairs:
-                    source, status, body = answers[number]
-                    endpoint = endpoints(unpack(number)[1], source) or ""
-                    fallback = answered_by.get(source or 0, "")
-                    listed.append(Found(*unpack(place), key, label, endpoint, status, body, fallback))
-                yield listed
+                    of, status, body = answers[number]
+                    row, model, sample = unpack(place)
+                    source = source_of(unpack(number)[1], of)
+                    if (endpoint := endpoint_of(model, source)) is not None:
+                        is_of_fallback = bool(source.answered_by)
+                        listed.append(Found(row, model, sample, key, label, endpoint, status, body, is_of_fallback))
+                if listed:
+                    yield listed
 
-    def _endpoints(self, endpoint_of: Callable[[AnswerSource], str | None]) -> Callable[[int, int | None], str | None]:
-        """Return what tells the endpoint by the number of a model and that of a source, asking once for each pair."""
+    def _source_of(self) -> Callable[[int, int | None], AnswerSource]:
+        """Return what tells where answers come from by the number of a model and that of a source."""
         models = read_models(self._connection)
         sources = {each.number: each.source for each in read_sources(self._connection)}
-        known: dict[tuple[int, int | None], str | None] = {}
 
-        def endpoint(model: int, source: int | None) -> str | None:
-            if (model, source) not in known:
-                stated = sources.get(source or 0, AnswerSource(""))
-                known[model, source] = endpoint_of(stated._replace(model=models.get(model, "")))
-            return known[model, source]
+        def source_of(model: int, source: int | None) -> AnswerSource:
+            return sources.get(source or 0, AnswerSource(""))._replace(model=models.get(model, ""))
 
-        return endpoint
+        return source_of

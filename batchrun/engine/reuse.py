@@ -8,29 +8,27 @@ and a resume need not know of it. It is not looked for again while neither the r
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
+from functools import cache
 from pathlib import Path
 from typing import Any
 
 from batchrun.answers.envelope import read_reply
 from batchrun.checkpoint import facts
-from batchrun.checkpoint.facts import Known
 from batchrun.checkpoint.reuse import Found, Requests, RunAnswers
 from batchrun.checkpoint.store import Store
 from batchrun.checkpoint.tables import FILE_NAME
 from batchrun.endpoint.pool.repair import Repair
+from batchrun.engine.namesakes import EndpointOf, Namesakes, all_names, endpoints_of, possible_models
 from batchrun.errors import DamagedError, JobError, RunDirectoryError
 from batchrun.job.sections import Job
+from batchrun.prompts.other_keys import OtherKeys
 from batchrun.prompts.source import Source
-from batchrun.records import AnswerSource, Outcome, Request, Usage, named_endpoint, summed
+from batchrun.records import AnswerSource, Outcome, Request, Usage, summed
 from batchrun.report.texts import counted
-from batchrun.results.endpoints import had, is_same_endpoint, named_endpoints
 from batchrun.results.identity import origin_of
-from batchrun.results.meanings import meanings_of, place_of
 
 _NO_TOKENS = Usage(0, 0, 0, 0, 0)
 """Of an answer for which nothing was sent."""
-
-EndpointOf = Callable[[AnswerSource], str | None]
 
 
 def refuse_unusable(job: Job, *, simulated: bool) -> None:
@@ -72,7 +70,11 @@ def take_over(
     """
     if not job.input.reuse:
         return
-    looked_for = [origin_of(job, source.files), [[run, _state(run)] for run in job.input.reuse]]
+    looked_for = [
+        origin_of(job, source.files),
+        [[run, _state(run)] for run in job.input.reuse],
+        [[each.base_url, each.models] for each in job.endpoints.values()],
+    ]
     if is_known and store.fact(facts.REUSED) == looked_for:
         return
     with ExitStack() as opened:
@@ -80,10 +82,10 @@ def take_over(
         say(f"reading the whole input to see which answers of {' and '.join(job.input.reuse)} can be reused")
         requests = opened.enter_context(Requests(shares_answers=job.input.dedupe))
         own = opened.enter_context(RunAnswers(job.run_directory))
-        models = _list(requests, source, store, fits=fits)
+        models = _list(requests, source, store, other_keys(others), fits=fits)
         counts = dict.fromkeys(job.input.reuse, 0)
-        for run, found in matches(requests, others, {run: own.used(run) for run in counts}, repair):
-            store.adopt([_outcome(each, models[each.model]) for each in found], run)
+        for run, found in matches(requests, others, models, {run: own.used(run) for run in counts}, repair):
+            store.adopt([_outcome(each, models[each.model], job) for each in found], run)
             counts[run] += len(found)
     for run, count in counts.items():
         say(f"{counted(count, 'answer')} reused from {run}, at no cost")
@@ -91,40 +93,64 @@ def take_over(
     store.expect(job.per_row)
 
 
-def _list(requests: Requests, source: Source, store: Store, *, fits: bool) -> dict[int, str]:
+def _list(requests: Requests, source: Source, store: Store, others: OtherKeys, *, fits: bool) -> dict[int, str]:
     """List the requests that are not settled; return the models by number."""
     first, settled = (store.settled_rows, store.settled) if fits else (0, None)
     models: dict[int, str] = {}
-    for batch in source.batches(first, settled):
-        entries = [entry for entry in store.unsettled(batch) if isinstance(entry, Request)]
-        requests.add((store.id_of(each), each.key, each.sample, each.custom_id) for each in entries)
-        models |= {store.model_id(name): name for name in dict.fromkeys(each.model for each in entries)}
+    with listing(source, others):
+        for batch in source.batches(first, settled):
+            entries = [entry for entry in store.unsettled(batch) if isinstance(entry, Request)]
+            requests.add((store.id_of(each), each.key, each.sample, each.custom_id) for each in entries)
+            requests.add_alike(others.taken())
+            models |= {store.model_id(name): name for name in dict.fromkeys(each.model for each in entries)}
     return models
+
+
+@contextmanager
+def listing(source: Source, others: OtherKeys) -> Iterator[None]:
+    """Have the keys of requests noted under other names of their models meanwhile, where there are any."""
+    source.rendering.list_other_keys(others if others.names else None)
+    try:
+        yield
+    finally:
+        source.rendering.list_other_keys(None)
 
 
 class OtherRun:
     """Another run, open for reading; what is wrong with it is reported as a mistake in the job."""
 
-    def __init__(self, name: str, run: RunAnswers, endpoint_of: EndpointOf) -> None:
+    def __init__(self, name: str, run: RunAnswers, endpoint_of: EndpointOf, namesakes: Namesakes) -> None:
         self.name = name
         """As the job names it."""
+        self.namesakes = namesakes
+        """The models of the job that its answers count for."""
         self._run, self._endpoint_of = run, endpoint_of
 
-    def answers(self) -> Iterator[tuple[int, bytes, int]]:
-        """Yield number, key and sample of each answer that may be taken."""
+    def answers(self) -> Iterator[tuple[int, int, bytes, int]]:
+        """Yield number, group, key and sample of each answer that may be taken."""
         with _reported(self.name):
-            yield from self._run.answers(self._endpoint_of)
+            yield from self._run.answers(self.namesakes.group_of)
 
-    def found(self, requests: Requests) -> Iterator[list[Found]]:
-        """Yield the answers that `requests` was paired with, some at a time."""
+    def found(self, requests: Requests, models: Mapping[int, str]) -> Iterator[list[Found]]:
+        """Yield the answers that `requests` was paired with, some at a time; `models` are those of these, by number."""
+
+        def endpoint_of(model: int, source: AnswerSource) -> str | None:
+            return self._endpoint_of(models[model], source)
+
         with _reported(self.name):
-            yield from self._run.found(requests, self._endpoint_of)
+            yield from self._run.found(requests, cache(endpoint_of))
+
+
+def other_keys(others: Iterable[OtherRun]) -> OtherKeys:
+    """Return what collects the keys that requests have under the names of their models in other runs."""
+    return OtherKeys(all_names(other.namesakes for other in others))
 
 
 def matches(
     requests: Requests,
     others: Iterable[OtherRun],
-    used: Mapping[str, list[tuple[bytes, int, int]]],
+    models: Mapping[int, str],
+    used: Mapping[str, list[tuple[str, bytes, int, int]]],
     repair: Repair | None,
 ) -> Iterator[tuple[str, list[Found]]]:
     """Yield the answers of other runs to requests, each with the name of its run, some at a time.
@@ -132,12 +158,19 @@ def matches(
     Args:
         requests: that are not settled.
         others: in the order in which they are looked through.
-        used: by run, key and sample of the answers that were taken before, and how many.
+        models: of the requests, by number.
+        used: by run, model, key and sample of the answers that were taken before, and how many.
         repair: knows the job's schema, which answers must fit.
     """
     for other in others:
-        requests.pair(other.answers(), used.get(other.name, ()))
-        for found in other.found(requests):
+        group_of = other.namesakes.group_of_model
+        before = [
+            (group, key, sample, count)
+            for model, key, sample, count in used.get(other.name, ())
+            if (group := group_of(model)) is not None
+        ]
+        requests.pair(other.answers(), before, other.namesakes.ranked(models))
+        for found in other.found(requests, models):
             yield other.name, [each for each in found if _fits(each, repair)]
         requests.forget_paired()
 
@@ -153,11 +186,21 @@ def other_runs(job: Job, opened: ExitStack, *, simulated: bool) -> list[OtherRun
         (run for run, place in zip(job.input.reuse, places, strict=True) if places.count(place) > 1), None
     ):
         raise JobError(f"input.reuse: {twice} is named twice; name each run once")
-    return [opened.enter_context(_other_run(job, run, simulated=simulated)) for run in job.input.reuse]
+    runs = {run: opened.enter_context(_opened(job, run, simulated=simulated)) for run in job.input.reuse}
+    sources: dict[str, list[AnswerSource]] = {}
+    for name, run in runs.items():
+        with _reported(name):
+            sources[name] = run.answer_sources()
+    models = possible_models(job, runs.values(), [source for listed in sources.values() for source in listed])
+    others = []
+    for name, run in runs.items():
+        endpoint_of = endpoints_of(run, job, simulated=simulated)
+        others.append(OtherRun(name, run, endpoint_of, Namesakes(models, sources[name], endpoint_of)))
+    return others
 
 
 @contextmanager
-def _other_run(job: Job, name: str, *, simulated: bool) -> Iterator[OtherRun]:
+def _opened(job: Job, name: str, *, simulated: bool) -> Iterator[RunAnswers]:
     """Open another run.
 
     Raises:
@@ -173,11 +216,10 @@ def _other_run(job: Job, name: str, *, simulated: bool) -> Iterator[OtherRun]:
             run = opened.enter_context(RunAnswers(directory))
             is_simulated = run.fact(facts.SIMULATED) or False
             has_answers = summed(run.totals().values()).completed > 0
-            endpoint_of = _endpoints_of(run, job, simulated=simulated)
         if has_answers and is_simulated != simulated:
             kind = "real" if simulated else "simulated"
             raise JobError(f"input.reuse: {name} holds {kind} answers; simulated and real answers do not mix")
-        yield OtherRun(name, run, endpoint_of)
+        yield run
 
 
 @contextmanager
@@ -193,32 +235,6 @@ def _reported(name: str) -> Iterator[None]:
         raise JobError(f"input.reuse: {problem}") from problem
 
 
-def _endpoints_of(other: Known, job: Job, *, simulated: bool) -> EndpointOf:
-    """Return what tells the endpoint of a job that has the same base URL and model as the source of an answer."""
-    named, meanings = named_endpoints(other), meanings_of(other)
-
-    def endpoint_of(source: AnswerSource) -> str | None:
-        if source.answered_by and job.fallbacks.get(source.model) != source.answered_by:
-            return None  # another model, which this job would not ask
-        model = source.answering_model
-        ours = job.serving(model)
-        if simulated:
-            return next(iter(ours), None)
-        place = place_of(meanings, source.endpoint)
-        theirs = (
-            had(named, named_endpoint(source.endpoint), model)
-            if place is None
-            else [(place[0], place[1].get(model, model))]
-        )
-        for name, here in ours.items():
-            url = job.endpoints[name].base_url
-            if theirs and all(there == here and is_same_endpoint(its, url) for its, there in theirs):
-                return name
-        return None
-
-    return endpoint_of
-
-
 def _fits(found: Found, repair: Repair | None) -> bool:
     """Return whether an answer fits the schema of the job, if it has one."""
     if repair is None:
@@ -230,7 +246,7 @@ def _fits(found: Found, repair: Repair | None) -> bool:
     return isinstance(answer, dict) and repair.complaint(answer) is None
 
 
-def _outcome(found: Found, model: str) -> Outcome:
+def _outcome(found: Found, model: str, job: Job) -> Outcome:
     return Outcome(
         found.row,
         model,
@@ -247,7 +263,7 @@ def _outcome(found: Found, model: str) -> Outcome:
         _NO_TOKENS,
         0,
         found.endpoint,
-        found.answered_by,
+        job.fallbacks[model] if found.is_of_fallback else "",
     )
 
 

@@ -2,6 +2,7 @@
 
 from batchrun.errors import JobError
 from batchrun.job.sections import Job
+from batchrun.prompts.other_keys import OtherKeys
 from batchrun.prompts.request import RequestMaker
 from batchrun.prompts.values import RowProblem
 from batchrun.records import Prompt, RequestKind
@@ -16,6 +17,13 @@ class OtherMakers:
         self._makers: dict[RequestKind, RequestMaker] = {}
         self.kinds: dict[str, RequestKind] = {}
         """Models → the kind that their last row named."""
+        self._other_keys: OtherKeys | None = None
+
+    def list_other_keys(self, others: OtherKeys | None) -> None:
+        """Have the makers note the keys of requests under other names of their models; None: no longer."""
+        self._other_keys = others
+        for maker in self._makers.values():
+            maker.other_keys = others
 
     def of(self, prompt: Prompt) -> RequestMaker:
         """Return the maker for a prompt; raises `RowProblem` where the job cannot ask this kind."""
@@ -33,4 +41,5 @@ class OtherMakers:
         maker = self._makers.get(kind)
         if maker is None:
             maker = self._makers[kind] = RequestMaker(self._job, kind)
+            maker.other_keys = self._other_keys
         return maker

@@ -4,6 +4,7 @@ from collections.abc import Iterator
 
 from batchrun.job.sections import Job
 from batchrun.prompts.attachments import attachments_of
+from batchrun.prompts.other_keys import OtherKeys
 from batchrun.prompts.other_makers import OtherMakers
 from batchrun.prompts.request import RequestMaker
 from batchrun.prompts.rows import RowForms
@@ -33,6 +34,11 @@ class Rendering:
         """The makers of requests of other kinds than the job's."""
         self.attachments = attachments_of(job.prompt)
         """Find the files of rows."""
+
+    def list_other_keys(self, others: OtherKeys | None) -> None:
+        """Have the keys of requests noted under other names of their models too; None: no longer."""
+        self._maker.other_keys = others
+        self.makers.list_other_keys(others)
 
     def entries(self, row: Row) -> list[Request] | list[BadRow]:
         """Return the requests of a row, or why it has none: as many, models × samples in both cases."""

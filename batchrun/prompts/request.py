@@ -13,6 +13,7 @@ from batchrun.job.sections import Job
 from batchrun.job.serving import plain_name, serving, unserved_text
 from batchrun.prompts.kinds.shape import Shape
 from batchrun.prompts.kinds.table import SHAPES, unfit
+from batchrun.prompts.other_keys import OtherKeys
 from batchrun.prompts.response_format import Formats, response_formats
 from batchrun.prompts.values import RowProblem, kind_of, plain
 from batchrun.records import BadRow, Prompt, Request, RequestKind, Row
@@ -60,6 +61,8 @@ class RequestMaker:
         self._own_heads: dict[str, tuple[str, bytes]] = {}  # by model, as a row names it
         self._stream = job.model.stream
         self._transports: dict[str, bytes] = {}  # by model
+        self.other_keys: OtherKeys | None = None
+        """Gets the keys of requests under other names of their models, while they are looked for in other runs."""
         _refuse_ours(job, self._shape.keys)
         formats = response_formats(job.response)
         try:
@@ -109,6 +112,8 @@ class RequestMaker:
 
     def _request(self, prompt: Prompt, model: str, sample: int, asked: bytes) -> Request:
         key = _key(self._salt + asked)
+        if self.other_keys is not None:
+            self._note_other_keys(self.other_keys, model, asked)
         if self._sent_format is not None:
             asked = asked.replace(*self._sent_format)
         if prompt.attachments:  # in the key their names are enough, which are their hashes
@@ -123,6 +128,12 @@ class RequestMaker:
             transport = self._transports[model] = self._shape.stream if is_streamed else b""
         body = asked[:-1] + transport + b"}" if transport else asked
         return _new(Request, (prompt.row, model, sample, key, body, prompt.custom_id, self.kind, ()))
+
+    def _note_other_keys(self, others: OtherKeys, model: str, asked: bytes) -> None:
+        """Note the keys that a request has under all names of its model; nothing where it has only one."""
+        if names := others.names.get(model):
+            nameless = asked[len(self._head(model)) :]
+            others.note([_key(self._salt + self._head(name) + nameless) for name in names], _key(self._salt + nameless))
 
     def _merged(self, own: dict[str, Any], without: frozenset[str]) -> dict[str, Any]:
         """Return the parameters of a row: the job's, over them the row's, over them those that a flag sets."""

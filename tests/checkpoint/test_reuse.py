@@ -13,6 +13,9 @@ from batchrun.checkpoint.tables import pack, unpack
 from batchrun.checkpoint.twins import RECOUNT
 from batchrun.records import AnswerSource, Outcome, Usage
 
+ONE_GROUP = [(0, 0, 1)]
+"""There is one model."""
+
 
 def key(letter: str) -> bytes:
     return letter.encode() * 16
@@ -24,8 +27,8 @@ def paired(
     """Return which row gets the answer of which row, of requests with these letters as keys."""
     with Requests(shares_answers=shares_answers) as listed:
         listed.add((pack(row, 0, 0), key(letter), 0, None) for row, letter in enumerate(asked))
-        answers = ((pack(row, 0, 0), key(letter), 0) for row, letter in enumerate(answered))
-        count = listed.pair(answers, [(key(letter), 0, times) for letter, times in (used or {}).items()])
+        answers = ((pack(row, 0, 0), 0, key(letter), 0) for row, letter in enumerate(answered))
+        count = listed.pair(answers, [(0, key(letter), 0, times) for letter, times in (used or {}).items()], ONE_GROUP)
         pairs = sorted((place >> 24, number >> 24) for part in listed.pairs() for place, _, _, number in part)
         assert count == len(pairs)
         assert sorted(row for row, _ in listed.places()) == [row for row, _ in pairs]
@@ -63,7 +66,7 @@ def test_a_sample_gets_the_answer_of_its_own_number() -> None:
     """Samples are bought one by one."""
     with Requests(shares_answers=False) as listed:
         listed.add((pack(0, 0, sample), key("a"), sample, None) for sample in range(3))
-        assert listed.pair([(pack(5, 0, 2), key("a"), 2), (pack(5, 0, 7), key("a"), 7)], []) == 1
+        assert listed.pair([(pack(5, 0, 2), 0, key("a"), 2), (pack(5, 0, 7), 0, key("a"), 7)], [], ONE_GROUP) == 1
         assert [unpack(place) for part in listed.pairs() for place, *_ in part] == [(0, 0, 2)]
 
 
@@ -71,17 +74,41 @@ def test_what_was_found_in_one_run_is_not_looked_for_in_the_next() -> None:
     """The order of the runs is that of the job."""
     with Requests(shares_answers=False) as listed:
         listed.add((pack(row, 0, 0), key(letter), 0, None) for row, letter in enumerate("ab"))
-        assert listed.pair([(1, key("a"), 0)], []) == 1
+        assert listed.pair([(1, 0, key("a"), 0)], [], ONE_GROUP) == 1
         listed.forget_paired()
-        assert listed.pair([(1, key("a"), 0), (2, key("b"), 0)], []) == 1
+        assert listed.pair([(1, 0, key("a"), 0), (2, 0, key("b"), 0)], [], ONE_GROUP) == 1
         assert list(listed.places()) == [(1, 0)]
+
+
+def test_requests_are_the_same_under_several_names_of_their_model() -> None:
+    """The answers of `m` are for both names that this job has for it, each for one of them."""
+    with Requests(shares_answers=False) as listed:
+        listed.add((pack(0, model, 0), key(letter), 0, None) for model, letter in enumerate("ab"))
+        listed.add_alike((key(letter), key("?")) for letter in "abm")
+        answers = [(number, 0, key("m"), 0) for number in range(2)]
+        groups = [(0, 0, 1), (1, 0, 2)]
+        assert listed.pair(answers, [], groups) == 2
+        assert sorted(listed.places()) == [(0, 0), (0, 1)]
+        assert listed.pair(answers, [(0, key("a"), 0, 1), (0, key("b"), 0, 1)], groups) == 0
+        assert listed.pair(answers, [(1, key("a"), 0, 1)], groups) == 2  # of another model that is asked the same
+        assert listed.pair([(0, 1, key("m"), 0)], [], groups) == 0
+        assert listed.pair(answers, [], []) == 0
+
+
+def test_two_names_of_a_model_share_no_answer_where_rows_do() -> None:
+    with Requests(shares_answers=True) as listed:
+        listed.add((pack(row, model, 0), key(letter), 0, None) for row in range(2) for model, letter in enumerate("ab"))
+        listed.add_alike((key(letter), key("?")) for letter in "abm")
+        listed.pair([(number, 0, key("m"), 0) for number in range(4)], [], [(0, 0, 1), (1, 0, 2)])
+        pairs = sorted((unpack(place)[:2], number) for part in listed.pairs() for place, *_, number in part)
+        assert pairs == [((0, 0), 0), ((0, 1), 1), ((1, 0), 0), ((1, 1), 1)]
 
 
 def test_only_some_of_the_requests_can_be_kept() -> None:
     with Requests(shares_answers=False) as listed:
         listed.add((pack(row, model, 0), key("a"), 0, None) for row in range(3) for model in range(2))
         listed.keep(lambda row, model: row == 1 and model == 1)
-        assert listed.pair([(number, key("a"), 0) for number in range(9)], []) == 1
+        assert listed.pair([(number, 0, key("a"), 0) for number in range(9)], [], [(0, 0, 1), (1, 0, 2)]) == 1
         assert list(listed.places()) == [(1, 1)]
 
 
@@ -90,8 +117,8 @@ def take(directory: Path, other: Path, asked: str, endpoint_of: Callable[[Answer
     with Store(directory) as store, RunAnswers(other) as run, Requests(shares_answers=False) as listed:
         entries = requests(*asked)
         listed.add((store.id_of(each), each.key, each.sample, each.custom_id) for each in entries)
-        listed.pair(run.answers(endpoint_of), [])
-        for part in run.found(listed, endpoint_of):
+        listed.pair(run.answers(lambda source: None if endpoint_of(source) is None else 0), [], ONE_GROUP)
+        for part in run.found(listed, lambda model, source: endpoint_of(source)):
             taken = [
                 answer(entries[each.row], usage=Usage(0, 0, 0, 0, 0))._replace(
                     attempts=0, body=each.body, endpoint=each.endpoint
@@ -129,7 +156,7 @@ def test_what_was_adopted_is_a_source_of_its_own_and_not_a_copy(tmp_path: Path) 
         assert [run for part in checkpoint.columns() for run in part["run"]] == ["other", "other"]
         assert checkpoint.totals()[source.model].completed == 2
     with RunAnswers(mine) as run:
-        assert run.used("other") == sorted((each.key, 0, 1) for each in requests(*"ab"))
+        assert run.used("other") == sorted((each.model, each.key, 0, 1) for each in requests(*"ab"))
         assert run.used("another") == []
     with Store(mine) as store:
         assert store.unrecorded == 0

@@ -374,3 +374,71 @@ def test_every_kind_of_request_is_reused_and_only_by_its_own_kind(go: Go, endpoi
         assert (done.code, done.json["completed"], count) == (0, 1, 0), kind
     done, count = bought(endpoint, lambda: go("mixed", "a", reuse=("embeddings-1",), flags=("--kind", "responses")))
     assert (done.code, count) == (0, 1)
+
+
+def model_job(endpoint: Any, names: dict[str, str], *, rows_name_it: bool = False) -> str:
+    """Write a job whose names for models are these, each with the model's name at the endpoint."""
+    models = ", ".join(f'"{name}"' for name in names)
+    write_rows("schema.json", {"type": "object", "properties": {"label": {"enum": ["x"]}}, "required": ["label"]})
+    there = ", ".join(f'"{name}" = "{name_there}"' for name, name_there in names.items())
+    Path("job.toml").write_text(
+        f'[input]\npath = "in.jsonl"\n[model]\n{"" if rows_name_it else f"names = [{models}]"}\nmax_tokens = 500\n'
+        '[response]\nschema = "schema.json"\n'
+        f'[endpoint]\nbase_url = "{endpoint.base_url}"\nmodels = {{ {there} }}\n',
+        encoding="utf-8",
+    )
+    return "job.toml"
+
+
+@pytest.mark.parametrize(
+    ("theirs", "ours"),
+    [({MODEL: MODEL}, {"mine": MODEL}), ({"mine": MODEL}, {MODEL: MODEL}), ({"a": MODEL}, {"b": MODEL})],
+)
+@pytest.mark.parametrize("rows_name_it", [False, True])
+def test_answers_of_a_model_are_taken_whatever_jobs_call_it(
+    batchrun: Any, endpoint: Any, theirs: dict[str, str], ours: dict[str, str], *, rows_name_it: bool
+) -> None:
+    """The endpoint's own name for it counts. `check` says what `run` does; a resume buys nothing."""
+    for names, directory in ((theirs, "one"), (ours, "out")):
+        [name] = names
+        asked = [{"messages": [{"role": "user", "content": text}]} for text in "aab"]
+        lines = [{"custom_id": str(number), "body": {"model": name} | each} for number, each in enumerate(asked)]
+        write_rows("in.jsonl", *(lines if rows_name_it else asked))
+        job = model_job(endpoint, names, rows_name_it=rows_name_it)
+        if directory == "one":
+            batchrun("run", job, "-o", "one")
+    checked = batchrun("check", job, "-o", "out", "--reuse", "one", "--json")
+    assert checked.json["reused"] == [{"run": "one", "rows": 3}]
+    done, count = bought(endpoint, lambda: batchrun("run", job, "-o", "out", "--reuse", "one", "--json"))
+    assert (done.code, done.json["completed"], done.json["attempts"], count) == (0, 3, 0, 0)
+    assert done.json["reused"] == [{"run": "one", "rows": 3}]
+    assert [row["model"] for row in results("out")] == [*ours] * 3
+    assert [row["response_id"] for row in results("out")] == [row["response_id"] for row in results("one")]
+    done, count = bought(endpoint, lambda: batchrun("run", job, "-o", "out", "--json"))
+    assert (done.json["completed"], count) == (3, 0)
+
+
+def test_an_answer_is_for_one_of_the_names_of_its_model(batchrun: Any, endpoint: Any) -> None:
+    """Also where one of them had it in an earlier execution, and for a model of another name that is asked the same."""
+    write_prompts("a", path="in.jsonl")
+    batchrun("run", model_job(endpoint, {MODEL: MODEL, OTHER: OTHER}), "-o", "one")
+    job = model_job(endpoint, {"first": MODEL, "second": MODEL, "other": OTHER})
+    done, count = bought(endpoint, lambda: batchrun("run", job, "-o", "out", "--reuse", "one", "--json"))
+    assert (done.json["completed"], count) == (3, 1)
+    assert [(row["model"], row["attempts"]) for row in results("out")] == [("first", 0), ("second", 1), ("other", 0)]
+    write_prompts("a", "a", path="in.jsonl")
+    done, count = bought(endpoint, lambda: batchrun("run", job, "-o", "out", "--reuse", "one", "--json"))
+    assert (done.json["completed"], count) == (6, 3)
+
+
+def test_a_run_looks_again_once_its_names_stand_for_other_models(batchrun: Any, endpoint: Any) -> None:
+    """Input and requests are the same, but other answers count."""
+    write_prompts("a", "b", path="in.jsonl")
+    batchrun("run", model_job(endpoint, {MODEL: MODEL}), "-o", "one")
+    job = model_job(endpoint, {"mine": OTHER})
+    flags = ("-o", "out", "--reuse", "one", "--json")
+    _, count = bought(endpoint, lambda: batchrun("run", job, *flags, "--limit", 1))
+    assert count == 1
+    _, count = bought(endpoint, lambda: batchrun("run", model_job(endpoint, {"mine": MODEL}), *flags, "--yes"))
+    assert count == 0
+    assert [row["reused_from"] for row in results("out")] == [None, "one"]

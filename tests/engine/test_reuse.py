@@ -7,7 +7,7 @@ import pytest
 
 from batchrun.checkpoint import facts
 from batchrun.checkpoint.facts import Fact
-from batchrun.engine.reuse import _endpoints_of
+from batchrun.engine.namesakes import Namesakes, all_names, endpoints_of, possible_models
 from batchrun.job.endpoint import Endpoint
 from batchrun.job.sections import Input, Job, Model
 from batchrun.job.serialization import job_to_dict
@@ -68,7 +68,7 @@ def test_an_answer_counts_for_an_endpoint_of_the_same_url_where_the_model_is_the
     theirs: Job, urls: list[str], source: AnswerSource, ours: Job, name: str | None
 ) -> None:
     """Names of endpoints are each job's own. Where two endpoints may have answered, both must count."""
-    assert _endpoints_of(Recorded(theirs, *urls), ours, simulated=False)(source) == name
+    assert endpoints_of(Recorded(theirs, *urls), ours, simulated=False)(source.model, source) == name
 
 
 def executed(*jobs: Job) -> Recorded:
@@ -103,17 +103,73 @@ def test_an_answer_counts_whatever_its_endpoint_was_called_since(
         else job({name: Endpoint(base_url=url) for name, url in its.items()})
         for its in (before, since)
     ]
-    assert _endpoints_of(executed(*jobs), ours, simulated=False)(source) == name
+    assert endpoints_of(executed(*jobs), ours, simulated=False)(source.model, source) == name
 
 
 def test_a_run_of_an_older_version_tells_the_names_of_its_last_job() -> None:
     """Its next execution renames an endpoint: what was answered before still counts."""
     recorded = Recorded(TWO, EAST, WEST)
     note_start(recorded, job({"other": Endpoint(base_url=EAST)}), is_simulated=False, has_answers=True)
-    assert _endpoints_of(recorded, TWO, simulated=False)(AnswerSource("m", "e")) == "e"
+    assert endpoints_of(recorded, TWO, simulated=False)("m", AnswerSource("m", "e")) == "e"
 
 
 def test_of_simulated_answers_no_endpoint_is_asked() -> None:
     """There is none."""
-    assert _endpoints_of(Recorded(ONE), ONE, simulated=True)(AnswerSource("m")) == ""
-    assert _endpoints_of(Recorded(ONE), TWO, simulated=True)(AnswerSource("m")) == "e"
+    assert endpoints_of(Recorded(ONE), ONE, simulated=True)("m", AnswerSource("m")) == ""
+    assert endpoints_of(Recorded(ONE), TWO, simulated=True)("m", AnswerSource("m")) == "e"
+
+
+def named(*models: str, **endpoints: Endpoint) -> Job:
+    return Job(input=Input(path="in.jsonl"), model=Model(names=models), endpoints=endpoints)
+
+
+def namesakes(ours: Job, theirs: Job, *sources: AnswerSource) -> Namesakes:
+    """Return which models of a job the answers of a run count for."""
+    run = executed(theirs)
+    models = possible_models(ours, [run], sources)
+    return Namesakes(models, sources, endpoints_of(run, ours, simulated=False))
+
+
+MINE = named("mine", e=Endpoint(base_url=EAST, models={"mine": "m"}))
+PLAIN = named("m", e=Endpoint(base_url=EAST))
+BOTH = named("a", "b", e=Endpoint(base_url=EAST, models={"a": "m", "b": "m"}))
+UNNAMED = named(e=Endpoint(base_url=EAST))
+
+
+@pytest.mark.parametrize(
+    ("ours", "theirs", "source", "names"),
+    [
+        (PLAIN, PLAIN, AnswerSource("m", "e"), {}),
+        (MINE, PLAIN, AnswerSource("m", "e"), {"mine": {"mine", "m"}}),
+        (PLAIN, MINE, AnswerSource("mine", "e"), {"m": {"mine", "m"}}),
+        (UNNAMED, MINE, AnswerSource("mine", "e"), {"m": {"mine", "m"}}),  # its rows name their models
+        (BOTH, PLAIN, AnswerSource("m", "e"), {"a": {"a", "b", "m"}, "b": {"a", "b", "m"}}),
+        (named("m", w=Endpoint(base_url=WEST)), MINE, AnswerSource("mine", "e"), {}),
+        (named("n", e=Endpoint(base_url=EAST)), MINE, AnswerSource("mine", "e"), {}),
+    ],
+)
+def test_a_model_goes_by_all_names_that_jobs_give_to_it(
+    ours: Job, theirs: Job, source: AnswerSource, names: dict[str, set[str]]
+) -> None:
+    """Its keys are looked for under all of them; where it has only one, nothing is done."""
+    assert all_names([namesakes(ours, theirs, source)]) == names
+
+
+def test_a_name_of_two_models_counts_for_the_one_at_its_own_endpoint() -> None:
+    """Each endpoint may know another model by the same name."""
+    theirs = named(
+        "x", e=Endpoint(base_url=EAST, models={"x": "one"}), w=Endpoint(base_url=WEST, models={"x": "other"})
+    )
+    ours = named("one", "other", e=Endpoint(base_url=EAST), w=Endpoint(base_url=WEST))
+    east, west = AnswerSource("x", "e"), AnswerSource("x", "w")
+    found = namesakes(ours, theirs, east, west)
+    assert found.group_of(east) == found.group_of_model("one") != found.group_of_model("other")
+    assert found.group_of(west) == found.group_of_model("other") is not None
+    assert all(rank == 1 for *_, rank in found.ranked({4: "one", 7: "other"}))
+
+
+def test_two_names_of_one_model_are_one_group() -> None:
+    """They ask for different answers of it."""
+    found = namesakes(BOTH, PLAIN, AnswerSource("m", "e"))
+    assert found.ranked({0: "b", 1: "a", 2: "another"}) == [(0, 0, 2), (1, 0, 1)]
+    assert found.group_of(AnswerSource("another", "e")) is None

@@ -173,7 +173,7 @@ class _Found(NamedTuple):
 
 
 def _look(job: Job, source: Source, on_read: Callable[[float | None], None], *, simulated: bool) -> _Found:
-    with Reusable(job, simulated=simulated) as reusable:
+    with Reusable(job, source, simulated=simulated) as reusable:
         found = _looked(job, source, on_read, reusable, simulated=simulated)
         return found._replace(reused=reusable.rows)
 

@@ -11,17 +11,17 @@ from batchrun.checkpoint.tables import FILE_NAME, pack
 from batchrun.endpoint.pool.repair import Repair
 from batchrun.engine.preflight.estimate import Asked
 from batchrun.engine.preflight.survey import Survey
-from batchrun.engine.reuse import matches, other_runs
+from batchrun.engine.reuse import listing, matches, other_keys, other_runs
 from batchrun.job.sections import Job
-from batchrun.prompts.source import Entry
+from batchrun.prompts.source import Entry, Source
 from batchrun.records import Request
 
 
 class Reusable:
     """The requests of a job, and the runs that it reuses; of a job that reuses none, nothing is done."""
 
-    def __init__(self, job: Job, *, simulated: bool) -> None:
-        self._job, self._simulated = job, simulated
+    def __init__(self, job: Job, source: Source, *, simulated: bool) -> None:
+        self._job, self._source, self._simulated = job, source, simulated
         self._numbers: dict[str, int] = {}
         self.rows: list[dict[str, Any]] = []
         """How many requests each `run` answers, as `rows`: as in run.json."""
@@ -48,13 +48,16 @@ class Reusable:
         if not self._others:
             yield from batches
             return
-        for batch in batches:
-            self._requests.add(
-                (pack(each.row, self._number_of(each.model), each.sample), each.key, each.sample, None)
-                for each in batch
-                if isinstance(each, Request)
-            )
-            yield batch
+        others = other_keys(self._others)
+        with listing(self._source, others):
+            for batch in batches:
+                self._requests.add(
+                    (pack(each.row, self._number_of(each.model), each.sample), each.key, each.sample, None)
+                    for each in batch
+                    if isinstance(each, Request)
+                )
+                self._requests.add_alike(others.taken())
+                yield batch
 
     def drop(self, settled: Iterable[tuple[str, int]]) -> None:
         """Leave out the requests, given as model and row, that have an outcome."""
@@ -78,7 +81,7 @@ class Reusable:
         taken: dict[str, array[int]] = {}
         last: tuple[int, bytes, int] | None = None
         repair = None if self._job.response.schema is None else Repair(self._job.response)
-        for run, found in matches(self._requests, self._others, self._used(), repair):
+        for run, found in matches(self._requests, self._others, names, self._used(), repair):
             counts[run] += len(found)
             for each in found:
                 asked = each.model, each.key, each.sample
@@ -88,7 +91,7 @@ class Reusable:
         self.rows = [{"run": run, "rows": count} for run, count in counts.items() if count]
         return survey.less(left, taken)
 
-    def _used(self) -> Mapping[str, list[tuple[bytes, int, int]]]:
+    def _used(self) -> Mapping[str, list[tuple[str, bytes, int, int]]]:
         if not (self._job.run_directory / FILE_NAME).exists():
             return {}
         with RunAnswers(self._job.run_directory) as own:
