@@ -103,25 +103,67 @@ def object_at(data: bytes, *keys: str) -> bytes | None:
         data: a sound JSON object.
         keys: that lead to it, at least one.
     """
+    place = place_of(data, *keys)
+    return data[place] if place is not None and data.startswith(b"{", place.start) else None
+
+
+def place_of(data: bytes, *keys: str) -> slice | None:
+    """Return where a value stands in an object and in the objects in it; None where there is none.
+
+    Args:
+        data: a sound JSON object.
+        keys: that lead to the value, at least one. Of a key that an object has twice, the first counts.
+    """
     depth = matched = begin = 0
     name, is_value = b"", False
     for token in _TOKENS.finditer(data):
         kind = token[0][:1]
         if is_value:  # of the key that was looked for last
-            if kind != b"{":
-                return None
             is_value, begin = False, token.start()
+            if matched < len(keys) and kind != b"{":
+                return None
+            if kind not in b"{[":
+                return slice(begin, token.end())
         if kind in b"{[":
             depth += 1
         elif kind in b"}]":
             depth -= 1
             if depth <= matched:
-                return data[begin : token.end()] if matched == len(keys) else None
+                return slice(begin, token.end()) if matched == len(keys) else None
         elif kind == b'"':
             name = token[0]
         elif kind == b":" and depth == matched + 1 and matched < len(keys) and orjson.loads(name) == keys[matched]:
             matched, is_value = matched + 1, True
     return None
+
+
+def with_value(data: bytes, key: str, value: bytes) -> bytes:
+    """Return an object with another value of a key, which comes first if it is new; nothing else changes.
+
+    Args:
+        data: a sound JSON object, not empty.
+        key: of the object; no character in it needs an escape.
+        value: JSON.
+    """
+    place = place_of(data, key)
+    if place is not None:
+        return data[: place.start] + value + data[place.stop :]
+    return b'{"%b":%b,' % (key.encode(), value) + data[data.index(b"{") + 1 :]
+
+
+def has_twins(data: bytes, value: Any) -> bool:
+    """Return whether an object in a JSON text has a key twice: readers need not agree on which of the two counts.
+
+    Args:
+        data: sound JSON.
+        value: what orjson reads in it.
+    """
+    # Of a key that stands twice, orjson keeps one: with the other, a colon is gone. `\u003a` is a colon in a text.
+    if b"\\u003" not in data and data.count(b":") == orjson.dumps(value).count(b":"):
+        return False
+    are_twins: list[bool] = []
+    json.loads(data, object_pairs_hook=lambda pairs: are_twins.append(len(dict(pairs)) < len(pairs)))
+    return any(are_twins)
 
 
 def values_of(body: bytes) -> list[Any]:

@@ -87,6 +87,11 @@ def _key(request: Request) -> str:
     return SHAPES[request.kind].asked[0].key
 
 
+def _ends_in(head: bytes, key: str) -> bool:
+    """Return whether a part of a body ends in a key, as far as its value; a batch line may have spaces there."""
+    return head.rstrip(b" ").removesuffix(b":").rstrip(b" ").endswith(b'"%b"' % key.encode())
+
+
 def _samples(batch: list[Entry], most: int) -> list[Entry]:
     """Return a batch with one request for the samples of a row that ask the same."""
     made: list[Entry] = []
@@ -171,7 +176,7 @@ class _Texts:
             return None, text
         form = (type(text), orjson.dumps(asked | {key: None}))
         head, _, tail = request.body.partition(orjson.dumps(text))
-        if isinstance(text, str) and head.endswith(b'"%b":' % key.encode()):
+        if isinstance(text, str) and _ends_in(head, key):
             self._last = _Around(head, tail, form)
         return form, text
 

@@ -4,6 +4,7 @@ The input is never held as a whole: what is sorted is a window of it, which is f
 nobody waits for the next one.
 """
 
+import re
 from collections import deque
 from collections.abc import Callable, Iterator
 from typing import Generic, TypeVar
@@ -21,7 +22,7 @@ _BATCH_BYTES = 1 << 20
 _BATCHES_AHEAD = 64
 """Batches read of the next part while a batch is handed on: most of them have few rows of it, or none."""
 
-_AFTER_MODEL = b',"'
+_AFTER_MODEL = re.compile(rb',\s*"')
 """Ends the model at the beginning of a body. Inside its name a quote has a backslash before it."""
 
 Entry = Request | BadRow
@@ -116,4 +117,7 @@ def _size(entry: Request | BadRow | PackedRow) -> int:
 
 def _asked(entry: Entry) -> bytes:
     """Return a body without its model, from what is asked on; broken rows come first."""
-    return entry.body[entry.body.find(_AFTER_MODEL) :] if isinstance(entry, Request) else b""
+    if not isinstance(entry, Request):
+        return b""
+    found = _AFTER_MODEL.search(entry.body)
+    return entry.body[found.start() :] if found else entry.body

@@ -9,6 +9,7 @@ from collections.abc import Iterable, Iterator
 
 from batchrun.job.sections import Job
 from batchrun.prompts.bundles import has_bundles
+from batchrun.prompts.input.digits import exact
 from batchrun.prompts.rendering import Entry, Rendering
 from batchrun.records import PackedRow, Request, Row
 
@@ -34,7 +35,7 @@ class Packing:
         entries: list[Entry | PackedRow] = []
         for row in rows:
             try:
-                packed = pickle.dumps(tuple(row), 5)
+                packed = pickle.dumps(_without_columns(row) if row.line else tuple(row), 5)
             except Exception:  # noqa: BLE001  # nested too deeply, or a value that only this process has
                 entries += self._rendering.entries(row)
                 continue
@@ -62,5 +63,12 @@ class Unpacking:
     def _entry(self, asked: PackedRow) -> Entry:
         if asked.packed != self._packed:
             row = _new(Row, pickle.loads(asked.packed))  # noqa: S301  # of this run's own driver
+            if row.columns is None and row.problem is None:
+                row = row._replace(columns=exact(row.line))
             self._packed, self._entries = asked.packed, [*self.rendering.entries(row)]
         return self._entries[self._models[asked.model] * self._samples + asked.sample]
+
+
+def _without_columns(row: Row) -> tuple[object, ...]:
+    """Return a row without its columns, which its line says too."""
+    return (row.number, None, *row[2:])

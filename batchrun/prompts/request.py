@@ -11,6 +11,7 @@ from batchrun.errors import JobError
 from batchrun.job.catalogue import is_reasoning
 from batchrun.job.sections import Job
 from batchrun.job.serving import plain_name, serving, unserved_text
+from batchrun.prompts.as_written import AsWritten
 from batchrun.prompts.kinds.shape import Shape
 from batchrun.prompts.kinds.table import SHAPES, unfit
 from batchrun.prompts.other_keys import OtherKeys
@@ -96,8 +97,9 @@ class RequestMaker:
         asked = _json(body[self._first])
         if self._others:
             asked += b"".join(b',"%b":%b' % (key.encode(), _json(body[key])) for key in self._others)
+        written = AsWritten.of(prompt.line) if prompt.line else None
         return [
-            self._request(prompt, model, sample, head + asked + tail)
+            self._request(prompt, model, sample, head + asked + tail, written)
             for model, head in heads
             for sample, tail in enumerate(tails)
         ]
@@ -110,23 +112,24 @@ class RequestMaker:
             for sample in self._samples:
                 yield BadRow(row.number, model, sample, key, custom_id, message)
 
-    def _request(self, prompt: Prompt, model: str, sample: int, asked: bytes) -> Request:
+    def _request(self, prompt: Prompt, model: str, sample: int, asked: bytes, written: AsWritten | None) -> Request:
         key = _key(self._salt + asked)
         if self.other_keys is not None:
             self._note_other_keys(self.other_keys, model, asked)
         if self._sent_format is not None:
             asked = asked.replace(*self._sent_format)
-        if prompt.attachments:  # in the key their names are enough, which are their hashes
-            asked = _with_attachments(asked, {each.name.encode(): each.data for each in prompt.attachments})
-        if len(asked) > MAX_BODY_BYTES:
-            raise RowProblem(
-                f"makes a request of {len(asked) >> 20} MiB; at most {MAX_BODY_BYTES >> 20} MiB can be sent"
-            )
         transport = self._transports.get(model)
         if transport is None:
             is_streamed = _is_streamed(model, self._stream)
             transport = self._transports[model] = self._shape.stream if is_streamed else b""
-        body = asked[:-1] + transport + b"}" if transport else asked
+        as_written = None if written is None else self._as_written(written, model, asked, transport)
+        if prompt.attachments:  # in the key their names are enough, which are their hashes
+            asked = _with_attachments(asked, {each.name.encode(): each.data for each in prompt.attachments})
+        body = as_written or (asked[:-1] + transport + b"}" if transport else asked)
+        if len(body) > MAX_BODY_BYTES:
+            raise RowProblem(
+                f"makes a request of {len(body) >> 20} MiB; at most {MAX_BODY_BYTES >> 20} MiB can be sent"
+            )
         return _new(Request, (prompt.row, model, sample, key, body, prompt.custom_id, self.kind, ()))
 
     def _note_other_keys(self, others: OtherKeys, model: str, asked: bytes) -> None:
@@ -134,6 +137,12 @@ class RequestMaker:
         if names := others.names.get(model):
             nameless = asked[len(self._head(model)) :]
             others.note([_key(self._salt + self._head(name) + nameless) for name in names], _key(self._salt + nameless))
+
+    def _as_written(self, written: AsWritten, model: str, asked: bytes, transport: bytes) -> bytes | None:
+        """Return the body of a batch line as it stands there; None where it does not ask what is asked."""
+        if self.strict_forms is not None and self.strict_forms[0] in asked:
+            return None  # a model may refuse `strict`: the pool finds this text in the body and takes it out
+        return written.sent(asked, model, transport, has_samples=len(self._samples) > 1)
 
     def _merged(self, own: dict[str, Any], without: frozenset[str]) -> dict[str, Any]:
         """Return the parameters of a row: the job's, over them the row's, over them those that a flag sets."""

@@ -167,7 +167,8 @@ class RowForms:
             body["messages"] = self._with_examples(self._examples, body["messages"], row)
         label = self.label(columns) if row.problem is None else self.label_of(row)
         if form == "batch" or columns.get("params") is None:
-            return _new(Prompt, (row.number, label, body, (), _NONE, kind))
+            line = row.line if form == "batch" else b""
+            return _new(Prompt, (row.number, label, body, (), _NONE, kind, line))
         params = params_of(columns["params"], row, SHAPES[kind].keys)
         without = frozenset(name for name, value in params.items() if value is None)
         if without:  # of a part that stands next to messages too

@@ -33,6 +33,8 @@ class Row(NamedTuple):
     """Folder of the input file. Relative paths in the row start there; empty: the current directory."""
     has_filled_nulls: bool = False
     """Whether a null in an object may stand for a key that is absent, as in Parquet; in JSON it is a null."""
+    line: bytes = b""
+    """The line of JSON that the row was read from, if it may be a batch line; else empty. UTF-8."""
 
 
 class Attachment(NamedTuple):
@@ -57,6 +59,9 @@ class Prompt(NamedTuple):
     """Parameters of the job that the row takes away: those that are null in its `params`."""
     kind: RequestKind = "chat"
     """What is asked for."""
+    line: bytes = b""
+    """The batch line that the row is, as it was read; else empty. Its body is sent as it stands there where it asks
+    just what the request asks."""
 
 
 class Request(NamedTuple):
@@ -69,7 +74,7 @@ class Request(NamedTuple):
     key: bytes
     """`request_key`: 16 bytes, the hash of what is sent."""
     body: bytes
-    """The JSON that is sent. Its first key is `model`."""
+    """The JSON that is sent. Its first key is `model`, unless it stands so in a batch line."""
     custom_id: str | None
     kind: RequestKind = "chat"
     """What is asked for."""

@@ -8,7 +8,17 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from batchrun.answers.raw_json import dumps_joined, json_text, loads, loads_piece, object_at, repaired
+from batchrun.answers.raw_json import (
+    dumps_joined,
+    has_twins,
+    json_text,
+    loads,
+    loads_piece,
+    object_at,
+    place_of,
+    repaired,
+    with_value,
+)
 
 VALUES = st.recursive(
     st.none() | st.booleans() | st.integers(-(2**53), 2**53) | st.text(max_size=6),
@@ -127,3 +137,30 @@ def _nested(depth: int) -> list[Any]:
 )
 def test_an_object_inside_others_is_found_as_it_stands(data: bytes, found: bytes | None) -> None:
     assert object_at(data, "a", "b") == found
+
+
+@pytest.mark.parametrize("value", [b'"t"', b"1.50", b"true", b"null", b"[1, [2]]", b'{"a": {}}', b'""'])
+def test_a_value_of_any_kind_is_found_and_replaced_where_it_stands(value: bytes) -> None:
+    """Nothing else changes."""
+    data = b'{ "z": {"a": 0, "b": [{"a": 1}]}, "a" : %b , "b":"a" }'
+    place = place_of(data % value, "a")
+    assert place is not None
+    assert (data % value)[place] == value
+    assert with_value(data % value, "a", b"new") == data % b"new"
+    assert with_value(b'{ "b":1}', "a", value) == b'{"a":%b, "b":1}' % value
+    assert place_of(data % value, "a", "x") is None
+
+
+@pytest.mark.parametrize(
+    ("text", "are_twins"),
+    [
+        (b'{"a": ":", "b": [{"a": "\\"a\\":"}]}', False),
+        (b'{"a": "\\u003a", "b": "\\\\u003a"}', False),
+        (b'{"a": 1, "a": 1}', True),
+        (b'{"b": [{"a": 1, "\\u0061": ":"}]}', True),
+        (b'{"a": 1, "a": "\\u003a"}', True),
+    ],
+)
+def test_a_key_that_stands_twice_is_found(text: bytes, are_twins: bool) -> None:
+    """Colons in texts are not those of keys."""
+    assert has_twins(text, orjson.loads(text)) is are_twins

@@ -76,7 +76,7 @@ def test_the_results_are_those_of_the_ordinary_way(run: Any, batchrun: Any, endp
     assert not Path("out/batches").exists()
 
 
-def test_lines_of_a_batch_file_are_passed_on_as_they_are_under_labels_of_our_own(run: Any, endpoint: Any) -> None:
+def test_lines_of_a_batch_file_are_passed_on_under_labels_of_our_own(run: Any, endpoint: Any) -> None:
     """The user's labels, which may be the same twice, are those of the results."""
     bodies = [
         {

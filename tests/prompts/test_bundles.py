@@ -1,5 +1,6 @@
 """Which requests travel together, and the body that they have then."""
 
+import json
 from collections.abc import Iterator
 from itertools import chain
 from typing import Any
@@ -12,8 +13,9 @@ from hypothesis import strategies as st
 from batchrun.errors import JobError
 from batchrun.job.sections import Input, Job, Model
 from batchrun.prompts.bundles import MOST_BYTES, bundled, joined
+from batchrun.prompts.rendering import Rendering
 from batchrun.prompts.request import RequestMaker
-from batchrun.records import BadRow, Prompt, Request
+from batchrun.records import BadRow, Prompt, Request, Row
 
 
 def job(path: str = "in.jsonl", **model: Any) -> Job:
@@ -160,3 +162,21 @@ def test_nothing_is_bundled_unless_the_job_says_so() -> None:
 def test_jobs_that_cannot_bundle_are_refused(model: dict[str, Any], message: str) -> None:
     with pytest.raises(JobError, match=message):
         RequestMaker(job(**model))
+
+
+@pytest.mark.parametrize("style", [{}, {"separators": (",", ":")}, {"indent": 1}, {"ensure_ascii": False}])
+def test_texts_of_batch_lines_are_bundled_however_their_json_is_spelled(style: dict[str, Any]) -> None:
+    """The model is given the texts that the lines mean."""
+    texts = ["Grüße", 'say "hi"', "one", "two", "天地"]
+    asks = Job(name="j", input=Input(path="in.jsonl"), model=Model(kind="embeddings", rows_per_request=5))
+    entries: list[Any] = []
+    for number, text in enumerate(texts):
+        body = json.dumps({"model": "m", "input": text, "encoding_format": "float"}, **style)
+        line = b'{"custom_id":"a","url":"/v1/embeddings","body":%b}' % body.encode()
+        [request] = Rendering(asks).entries(Row(number, orjson.loads(line), "in.jsonl", line=line))
+        assert isinstance(request, Request)
+        assert request.body == body.encode()
+        entries.append(request)
+    [bundle] = filter(None, sent(asks, entries))
+    assert len(bundle.rows) == 5
+    assert json.loads(bundle.body) == {"model": "m", "input": texts, "encoding_format": "float"}

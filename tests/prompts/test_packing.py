@@ -5,6 +5,7 @@ from datetime import datetime
 from decimal import Decimal
 from typing import Any
 
+import orjson
 import pytest
 
 from batchrun.engine.cluster.messages import pack_rows, unpack_rows
@@ -96,3 +97,22 @@ def test_a_row_is_packed_once_for_all_its_requests(make_job) -> None:
 def test_requests_are_made_where_what_they_need_is(make_job, settings, can) -> None:
     """Workers see neither files nor other rows."""
     assert can_pack(make_job(user="{{ q }}", **settings)) == can
+
+
+def test_a_batch_line_travels_as_it_was_read_and_only_once(make_job) -> None:
+    """Its columns, which are as long again, stay here; one that a condition broke stays broken."""
+    line = b'{"custom_id":"a", "body": {"messages": [{"role":"user","content":"%b"}], "id": %d}}' % (
+        b"x" * 5_000,
+        10**18,
+    )
+    row = Row(0, orjson.loads(line), "in.jsonl:1", line=line)
+    job = make_job()
+    [packed] = Packing(job, Rendering(job)).entries([row])
+    assert isinstance(packed, PackedRow)
+    assert len(packed.packed) < len(line) + 100
+    [request] = Unpacking(job).entries([packed])
+    assert request == Rendering(job).entries(row)[0]
+    assert isinstance(request, Request)
+    assert request.body == b'{"model":"m",' + line[line.index(b'"messages"') : -1]
+    broken = row._replace(columns=None, problem="where: is odd")
+    assert [*Unpacking(job).entries(Packing(job, Rendering(job)).entries([broken]))] == Rendering(job).entries(broken)

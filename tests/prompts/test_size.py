@@ -1,5 +1,6 @@
 """How many tokens a request uses."""
 
+import json
 from typing import Any
 
 import orjson
@@ -86,3 +87,12 @@ def test_a_file_counts_by_its_size_and_at_most_as_the_context_window() -> None:
     assert [worst_usage("m", with_file(part)).prompt_tokens for part in (sound, pdf, video)] == [131_072] * 3
     small = {"type": "input_audio", "input_audio": {"data": "A" * 1_000, "format": "wav"}}
     assert 1_000 < (worst_usage("m", with_file(small)).prompt_tokens or 0) < 1_500
+
+
+def test_a_body_counts_the_same_however_its_json_is_spelled() -> None:
+    """A batch line may have spaces, and escapes in the place of characters."""
+    plain = body(PHOTO, text="天地玄黄" * 1_000, max_tokens=5)
+    spelled = json.dumps(orjson.loads(plain), indent=1).encode()
+    assert len(spelled) > len(plain) + 10_000
+    assert worst_usage("m", spelled) == worst_usage("m", plain)
+    assert expected_tokens(spelled) == pytest.approx(expected_tokens(plain), rel=0.02)

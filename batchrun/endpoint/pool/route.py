@@ -7,7 +7,7 @@ from typing import Any
 from batchrun.endpoint.pool.attempts import Client, Task
 from batchrun.endpoint.pool.rules import Rules
 from batchrun.endpoint.pool.slots import Slots
-from batchrun.endpoint.renaming import head
+from batchrun.endpoint.renaming import Renames
 from batchrun.records import Fault, Reply, RequestKind
 
 
@@ -29,8 +29,8 @@ class Route:
     @property
     def sending_client(self) -> Client:
         """The client; where models have other names at the endpoint, one that puts those into the bodies."""
-        names = {ours: its for ours, its in (self.models or {}).items() if ours != its}
-        return _Renaming(self.client, names) if names else self.client
+        names = self.models or {}
+        return _Renaming(self.client, names) if any(ours != its for ours, its in names.items()) else self.client
 
 
 class _Renaming:
@@ -38,15 +38,11 @@ class _Renaming:
 
     def __init__(self, client: Client, names: Mapping[str, str]) -> None:
         self._client = client
-        self._heads = {head(ours): head(its) for ours, its in names.items()}
+        self._renames = Renames(names)
 
     def send(self, body: bytes, kind: RequestKind) -> Coroutine[Any, Any, Reply | Fault]:
-        """Send one body, whose first key is `model`."""
-        for ours, its in self._heads.items():
-            if body.startswith(ours):
-                body = its + body[len(ours) :]
-                break
-        return self._client.send(body, kind)
+        """Send one body, with the name of its model at the endpoint."""
+        return self._client.send(self._renames.body(body), kind)
 
     def give_up(self, attempt: Task, silent_s: float) -> bool:
         """End the attempt of a task; see `Client.give_up`."""

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import orjson
 
+from batchrun.answers.raw_json import object_at
 from batchrun.endpoint.batches.lines import Answered, Place, place_of, read_line
 from batchrun.errors import RunDirectoryError
 
@@ -56,7 +57,7 @@ class Sent:
             return None
         with self._path.open("rb") as file:
             file.seek(self._starts[place])
-            return orjson.dumps(orjson.loads(file.readline())["body"])
+            return object_at(file.readline(), "body")
 
     def places(self) -> list[Place | None]:
         """Return which request each line is."""

@@ -83,7 +83,8 @@ def _parsed(lines: list[bytes], number: int, file: InputFile, line_number: int) 
             rows.append(Row(number, nearly_json(line), f"{place}{line_number}", problem, folder))
         else:
             if columns.__class__ is dict:
-                rows.append(_new(Row, (number, columns, f"{place}{line_number}", None, folder, False)))
+                kept = line if "body" in columns and "custom_id" in columns else b""
+                rows.append(_new(Row, (number, columns, f"{place}{line_number}", None, folder, False, kept)))
             else:
                 problem = f"is {kind_of(columns)}; must be a JSON object"
                 rows.append(Row(number, None, f"{place}{line_number}", problem))

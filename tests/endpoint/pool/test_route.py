@@ -21,6 +21,23 @@ def test_an_endpoint_with_another_name_for_a_model_gets_that_name() -> None:
     assert bodies == {b'{"model":"org/m","n":1}'}
 
 
+def test_the_body_of_a_batch_line_gets_only_the_other_name() -> None:
+    """Wherever the model stands in it; one that has no other name there stays as it is."""
+    bodies: set[bytes] = set()
+
+    def note(now_s: float, body: bytes) -> None:
+        bodies.add(body)
+
+    written = b'{ "messages":[{"model":"m"}], "model" : "%b" ,"n":1}'
+    rows = [
+        each._replace(model=model, body=written % model.encode())
+        for each, model in zip(requests(3), ("m", "same", "odd"), strict=True)
+    ]
+    named = route(Endpoint(lambda now_s: 5, trouble=note), "a", serves={"m": "org/m", "same": "same"})
+    send_all([named], rows)
+    assert bodies == {written % b"org/m", written % b"same", written % b"odd"}
+
+
 @pytest.mark.parametrize(("model", "names"), [("m", ["a"]), ("n", ["a", "b"]), ("x", ["c"])])
 def test_routes_serve_what_they_name_or_what_no_other_names(model: str, names: list[str]) -> None:
     """Where every route names its models, one that none names is tried everywhere: an endpoint knows what it has."""
