@@ -102,7 +102,7 @@ def test_a_killed_run_forgets_no_tokens(spawn: Any, batchrun: Any, endpoint: Any
         endpoint.wait(lambda before=before: endpoint.stats.answered >= before + 12)
         process.kill()
         process.wait()
-    assert batchrun("run", path, "--limit", 1).code == 0  # no cap: the recorded tokens stay
+    assert batchrun("run", path, "--limit", 1, "--yes").code == 0  # no cap: the recorded tokens stay
     endpoint.change(latency_s=0)
     assert batchrun("run", path, "--max-tokens-total", 6_000, "--yes").code == 5
     assert tokens(endpoint) <= 6_000
