@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 
 from batchrun.answers.raw_json import json_text
 
-_ENDS = ("stop", "length", "tool_calls", "content_filter", "function_call", None)
+ENDS = ("stop", "length", "tool_calls", "content_filter", "function_call", None)
 """The finish reasons of OpenAI."""
 
 _BROKEN = re.compile(r"error|abort|cancel|fail|insufficient|unavailable|overload|interrupt|malformed", re.IGNORECASE)
@@ -93,19 +93,6 @@ def problem_of(reply: Any) -> str | None:
     return None
 
 
-def is_ordinary(reply: Any) -> bool:
-    """Return whether one look shows that `problem_of` and `broken_choice` find nothing in a parsed body."""
-    if reply.__class__ is not dict or "error" in reply:
-        return False
-    choices = reply.get("choices")
-    if choices.__class__ is not list or len(choices) != 1 or (choice := choices[0]).__class__ is not dict:
-        return False
-    message = choice.get("message")
-    if message.__class__ is not dict or "error" in choice or "error" in message:
-        return False
-    return choice.get("finish_reason") in _ENDS
-
-
 def is_whole(reply: Mapping[str, Any]) -> bool:
     """Return whether the first choice of a reply has a message and has come to its end."""
     choices = reply.get("choices")
@@ -141,7 +128,7 @@ def broken_choice(reply: Mapping[str, Any]) -> dict[str, Any] | None:
     choice = reply["choices"][0]
     finish_reason, message = choice.get("finish_reason"), choice.get("message")
     has_error = "error" in choice or (message.__class__ is dict and "error" in message)
-    if not has_error and finish_reason in _ENDS:
+    if not has_error and finish_reason in ENDS:
         return None
     error = choice.get("error")
     if not is_error(error) and message.__class__ is dict and not text_of(message.get("content")):

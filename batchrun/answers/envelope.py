@@ -11,17 +11,10 @@ from typing import Any
 
 import orjson
 
-from batchrun.answers.chat import (
-    NOTHING,
-    Completion,
-    completion_of,
-    is_ordinary,
-    is_whole,
-    problem_of,
-)
+from batchrun.answers.chat import NOTHING, Completion, completion_of, is_whole, problem_of
 from batchrun.answers.kinds import embeddings
 from batchrun.answers.kinds.table import shape_of
-from batchrun.answers.plain import plain_completion
+from batchrun.answers.plain import is_ordinary, plain_completion
 from batchrun.answers.raw_json import dumps_joined, loads, objects_in, values_of
 from batchrun.answers.stream import StreamAssembler
 
@@ -64,11 +57,7 @@ def parse_completion(body: bytes) -> Completion:
 
     Only the first choice is read: batchrun requests samples one by one.
     """
-    try:
-        parsed = orjson.loads(body)
-    except orjson.JSONDecodeError:
-        parsed = None
-    if (plain := plain_completion(parsed)) is not None:
+    if (plain := plain_completion(body)) is not None:
         return plain
     try:
         reply = read_reply(body)

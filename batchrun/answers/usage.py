@@ -13,10 +13,10 @@ from batchrun.answers.chat import completion_of, problem_of
 from batchrun.answers.raw_json import loads
 from batchrun.records import Usage
 
-_MOST = 2**31 - 1
+MOST_TOKENS = 2**31 - 1
 """More than any context window holds; sums over four billion answers still fit the int64 of the results."""
 
-_DIGITS = len(str(_MOST))
+_DIGITS = len(str(MOST_TOKENS))
 
 _NO_USAGE = Usage()
 
@@ -56,7 +56,7 @@ def parse_usage(reply: Mapping[str, Any]) -> Usage:
         if (
             prompt.__class__ is completion.__class__ is total.__class__ is int
             and prompt > 0 < completion
-            and prompt + completion == total <= _MOST
+            and prompt + completion == total <= MOST_TOKENS
         ):
             cached, reasoning = get("prompt_tokens_details"), get("completion_tokens_details")
             cached = None if cached is None else _count_in(cached, "cached_tokens")
@@ -143,7 +143,7 @@ def _reconciled(prompt: int, completion: int, total: int | None, in_cache: int, 
         prompt += in_cache
     if reasoning > completion:
         completion += reasoning
-    return min(prompt, _MOST), min(completion, _MOST)
+    return min(prompt, MOST_TOKENS), min(completion, MOST_TOKENS)
 
 
 def _named(usage: dict[str, Any], names: tuple[str, ...]) -> int | None:
@@ -166,4 +166,4 @@ def _count(value: Any) -> int | None:
     if is_number or (value.__class__ is float and value.is_integer()):
         value = int(value)
     # `is`: isinstance would take True for 1.
-    return value if value.__class__ is int and 0 <= value <= _MOST else None
+    return value if value.__class__ is int and 0 <= value <= MOST_TOKENS else None

@@ -6,9 +6,10 @@ an empty account. Then phrases, then the status alone: `kinds` has the tables.
 
 from urllib.parse import urlsplit
 
-from batchrun.answers.chat import is_ordinary, is_withheld, status_of
+from batchrun.answers.chat import is_withheld, status_of
 from batchrun.answers.envelope import read_reply
 from batchrun.answers.kinds.table import SHAPES
+from batchrun.answers.plain import is_ordinary
 from batchrun.answers.raw_json import json_text
 from batchrun.answers.usage import parse_usage, usage_in
 from batchrun.endpoint.pool.inner_status import MOST_CHARS, passing_in_words, passing_status, stated_status
@@ -48,8 +49,9 @@ def judge(
     """
     if isinstance(result, Fault):
         return Verdict(result.kind, result.message, Usage())
-    if result.usage is not None and not needs_answer:
-        return _new(Verdict, (None, "", result.usage, None, NO_REASON, False, None))
+    if result.usage is not None:  # an ordinary completion
+        answer = read_reply(result.body) if needs_answer else None
+        return _new(Verdict, (None, "", result.usage, answer, NO_REASON, False, None))
     if 200 <= result.status < 300:
         return _judge_answer(result, kind, sent)
     return _judge_error(result.status, result.headers, result.body, sent)._replace(usage=usage_in(result.body))
