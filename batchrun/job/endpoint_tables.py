@@ -29,10 +29,15 @@ def endpoints_of(tables: Mapping[str, Any], overrides: Overrides, where: str) ->
     flags = {key: entry for (section, key), entry in overrides.items() if section == "endpoint"}
     several: dict[str, tuple[str, Any]] = entries_of(tables.get("endpoints", {}), "endpoints", where)
     several |= {name: entry for (section, name), entry in overrides.items() if section == "endpoints"}
-    if several and "endpoint" in tables:
+    if "endpoints" in tables and "endpoint" in tables:
         raise JobError(f"{where}: [endpoint] and [endpoints] are both set; make it [endpoints.NAME] too")
     if several and "base_url" not in flags:
         return {name: _named(name, *entry, flags, where) for name, entry in several.items()}
+    if "endpoints" in tables and "base_url" not in flags:
+        raise JobError(
+            f"{where}: [endpoints] names no endpoint; add [endpoints.NAME] with a base_url or a provider, or remove "
+            "it: without it the job goes to the endpoint of [endpoint], by default W&B Inference"
+        )
     return _replicas(_with_variable(entries_of(tables.get("endpoint", {}), "endpoint", where) | flags), where)
 
 

@@ -8,8 +8,14 @@ from urllib.parse import urlsplit
 from batchrun.job.endpoint import LITELLM_PREFIX, Endpoint
 from batchrun.job.settings import SettingError
 
-_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.:/\[\]-]{0,99}")
-"""Names that a column, a status line and a key of TOML show without escapes; `HOST:PORT` is one."""
+_NAME = re.compile(r"[A-Za-z0-9\[][A-Za-z0-9_.:/\[\]-]{0,99}")
+"""Names that a column, a status line and a key of TOML show without escapes; `HOST:PORT` is one, also of IPv6. None has
+a space: after one, stored names say what the name stood for, and whether a batch has answered."""
+
+_NAME_RULE = (
+    "must have a name of at most 100 letters, digits and . _ : / - [ ], without spaces, that begins with a letter, "
+    "a digit or ["
+)
 
 
 def check_endpoints(endpoints: Mapping[str, Endpoint], models: Iterable[str]) -> None:
@@ -21,8 +27,7 @@ def check_endpoints(endpoints: Mapping[str, Endpoint], models: Iterable[str]) ->
     seen: dict[str, str] = {}
     for name, endpoint in endpoints.items() if set(endpoints) != {""} else ():
         if not _NAME.fullmatch(name):
-            must = "must have a name of letters, digits, dashes, dots and colons"
-            raise SettingError(f'endpoints."{name}"', endpoint.base_url, must)
+            raise SettingError(f'endpoints."{name}"', endpoint.base_url, _NAME_RULE)
         if (twin := seen.setdefault(endpoint.identity, name)) != name:
             must = f"is the endpoint of {twin} again, with the same project and key; remove one"
             raise SettingError(f"endpoints.{name}.base_url", endpoint.base_url, must)

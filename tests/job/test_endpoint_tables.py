@@ -121,6 +121,12 @@ def test_one_base_url_is_one_endpoint_without_a_name(tmp_path: Path) -> None:
             'endpoints.c.prices = "m"; must be a model that is asked there; it is asked at mine',
         ),
         ("[endpoints.a]\nmodels = ['m']", {}, "endpoints.a: must have a base_url or a provider"),
+        (
+            "[endpoints]\n",
+            {},
+            "[endpoints] names no endpoint; add [endpoints.NAME] with a base_url or a provider, or remove it",
+        ),
+        ("[endpoint]\nprovider = 'openai'\n[endpoints]\n", {}, "[endpoint] and [endpoints] are both set"),
         ("[endpoints]\na = 5", {}, "endpoints.a = 5; must be a table: [endpoints.NAME]"),
         (
             "[endpoints.a]\nprovider = 'openai'\nbase_ur = 'x'",

@@ -41,17 +41,26 @@ def test_the_first_of_several_endpoints_stands_where_one_is_enough() -> None:
     [
         (
             {"a": at(1, models=["n"]), "b": at(2, models=["o"])},
-            r"'m': must be one of the models of an endpoint \(a, b\)",
+            r"'m': must be one of the models of an endpoint \(n, o\)",
         ),
-        ({"a": at(1, models=["mm"]), "b": at(2, models=["o"])}, r"an endpoint \(a, b\); did you mean mm\?"),
-        ({"": at(1), "b": at(2)}, "must have a name of letters"),
-        ({"a b": at(1), "b": at(2)}, "must have a name of letters"),
+        ({"a": at(1, models=["mm"]), "b": at(2, models=["o"])}, r"an endpoint \(mm, o\); did you mean mm\?"),
+        ({"": at(1), "b": at(2)}, "must have a name of at most 100 letters"),
+        ({"a b": at(1), "b": at(2)}, "must have a name of at most 100 letters, .* without spaces"),
+        ({"a": at(1), "a [2]": at(2)}, r'a \[2\]".*must have a name of .* without spaces'),
+        ({"a (batch)": at(1)}, "must have a name of .* without spaces"),
         ({"a": at(1), "b": at(1)}, "is the endpoint of a again"),
     ],
 )
 def test_endpoints_that_do_not_fit_together_are_refused(endpoints: dict[str, Endpoint], message: str) -> None:
     with pytest.raises(SettingError, match=message):
         Job(input=INPUT, model=Model(name="m"), endpoints=endpoints)
+
+
+def test_replicas_at_addresses_of_ipv6_have_names() -> None:
+    """An address begins with a bracket."""
+    urls = ["http://[::1]:1/v1", "http://[::1]:2/v1"]
+    endpoints = {name: Endpoint(base_url=url) for name, url in replica_names(urls).items()}
+    assert list(Job(input=INPUT, model=Model(name="m"), endpoints=endpoints).endpoints) == ["[::1]:1", "[::1]:2"]
 
 
 def test_a_model_that_an_only_endpoint_does_not_name_is_refused() -> None:
