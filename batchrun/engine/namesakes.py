@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterable, Mapping
 from batchrun.checkpoint.facts import Known
 from batchrun.job.sections import Job
 from batchrun.records import AnswerSource, named_endpoint
-from batchrun.results.endpoints import had, is_same_endpoint, named_endpoints
+from batchrun.results.endpoints import had, is_among, is_same_endpoint, named_endpoints
 from batchrun.results.meanings import meanings_of, place_of
 
 EndpointOf = Callable[[str, AnswerSource], str | None]
@@ -48,6 +48,24 @@ def endpoints_of(other: Known, job: Job, *, simulated: bool) -> EndpointOf:
         )
 
     return endpoint_of
+
+
+def unclear_endpoints(other: Known, job: Job, sources: Iterable[AnswerSource]) -> list[str]:
+    """Return the endpoints whose answers nobody can place, although one of their base URLs is an endpoint of a job.
+
+    Older versions did not note which of the base URLs that a name has had gave an answer. The name of an only endpoint
+    is empty.
+    """
+    named, meanings = named_endpoints(other), meanings_of(other)
+    ours = [endpoint.base_url for endpoint in job.endpoints.values()]
+    found: dict[str, None] = {}
+    for source in sources:
+        name = named_endpoint(source.endpoint)
+        places = had(named, name, source.answering_model)
+        is_unclear = place_of(meanings, source.endpoint) is None and len({*places}) > 1
+        if is_unclear and any(is_among(url, ours) for url, _ in places):
+            found[name] = None
+    return [*found]
 
 
 def _simulated(job: Job, model: str, source: AnswerSource) -> str | None:

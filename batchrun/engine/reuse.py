@@ -18,7 +18,7 @@ from batchrun.checkpoint.reuse import Found, Requests, RunAnswers
 from batchrun.checkpoint.store import Store
 from batchrun.checkpoint.tables import FILE_NAME
 from batchrun.endpoint.pool.repair import Repair
-from batchrun.engine.namesakes import EndpointOf, Namesakes, all_names, endpoints_of, possible_models
+from batchrun.engine.namesakes import EndpointOf, Namesakes, all_names, endpoints_of, possible_models, unclear_endpoints
 from batchrun.errors import DamagedError, JobError, RunDirectoryError
 from batchrun.job.sections import Job
 from batchrun.prompts.other_keys import OtherKeys
@@ -82,6 +82,9 @@ def take_over(
         say(f"reading the whole input to see which answers of {' and '.join(job.input.reuse)} can be reused")
         requests = opened.enter_context(Requests(shares_answers=job.input.dedupe))
         own = opened.enter_context(RunAnswers(job.run_directory))
+        for other in others:
+            for line in other.notices:
+                say(line)
         models = _list(requests, source, store, other_keys(others), fits=fits)
         counts = dict.fromkeys(job.input.reuse, 0)
         for run, found in matches(requests, others, models, {run: own.used(run) for run in counts}, repair):
@@ -119,9 +122,13 @@ def listing(source: Source, others: OtherKeys) -> Iterator[None]:
 class OtherRun:
     """Another run, open for reading; what is wrong with it is reported as a mistake in the job."""
 
-    def __init__(self, name: str, run: RunAnswers, endpoint_of: EndpointOf, namesakes: Namesakes) -> None:
+    def __init__(
+        self, name: str, run: RunAnswers, endpoint_of: EndpointOf, namesakes: Namesakes, unclear: Iterable[str] = ()
+    ) -> None:
         self.name = name
         """As the job names it."""
+        self.notices = [_unclear_text(name, endpoint) for endpoint in unclear]
+        """What users should know about its answers."""
         self.namesakes = namesakes
         """The models of the job that its answers count for."""
         self._run, self._endpoint_of = run, endpoint_of
@@ -195,8 +202,17 @@ def other_runs(job: Job, opened: ExitStack, *, simulated: bool) -> list[OtherRun
     others = []
     for name, run in runs.items():
         endpoint_of = endpoints_of(run, job, simulated=simulated)
-        others.append(OtherRun(name, run, endpoint_of, Namesakes(models, sources[name], endpoint_of)))
+        with _reported(name):
+            answered = [source for source, sums in run.parts().items() if sums.completed]
+        unclear = () if simulated else unclear_endpoints(run, job, answered)
+        others.append(OtherRun(name, run, endpoint_of, Namesakes(models, sources[name], endpoint_of), unclear))
     return others
+
+
+def _unclear_text(run: str, endpoint: str) -> str:
+    """Return why the answers of an endpoint are not reused."""
+    whose = f"endpoint {endpoint}" if endpoint else "its endpoint"
+    return f"{run}: {whose} has had several base URLs or models, and older answers do not tell which: they stay unused"
 
 
 @contextmanager

@@ -442,3 +442,15 @@ def test_a_run_looks_again_once_its_names_stand_for_other_models(batchrun: Any, 
     _, count = bought(endpoint, lambda: batchrun("run", model_job(endpoint, {"mine": MODEL}), *flags, "--yes"))
     assert count == 0
     assert [row["reused_from"] for row in results("out")] == [None, "one"]
+
+
+def test_a_run_says_which_answers_stay_unused_since_their_url_is_not_known(go: Go, endpoint: Any) -> None:
+    """Older versions did not note which of two base URLs had answered."""
+    go("one", "a")
+    urls = json.dumps(["http://127.0.0.1:1/v1", endpoint.base_url])
+    with sqlite3.connect("one/checkpoint.sqlite") as connection:
+        connection.execute("DELETE FROM facts WHERE name IN ('meant', 'named', 'unnamed')")
+        connection.execute("UPDATE facts SET value = ? WHERE name = 'endpoints'", (urls,))
+    done, count = bought(endpoint, lambda: go("out", "a", reuse=("one",)))
+    assert (done.code, count) == (0, 1)
+    assert "one: its endpoint has had several base URLs or models, and older answers do not tell which" in done.stderr

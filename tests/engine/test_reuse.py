@@ -7,7 +7,7 @@ import pytest
 
 from batchrun.checkpoint import facts
 from batchrun.checkpoint.facts import Fact
-from batchrun.engine.namesakes import Namesakes, all_names, endpoints_of, possible_models
+from batchrun.engine.namesakes import Namesakes, all_names, endpoints_of, possible_models, unclear_endpoints
 from batchrun.job.endpoint import Endpoint
 from batchrun.job.sections import Input, Job, Model
 from batchrun.job.serialization import job_to_dict
@@ -173,3 +173,17 @@ def test_two_names_of_one_model_are_one_group() -> None:
     found = namesakes(BOTH, PLAIN, AnswerSource("m", "e"))
     assert found.ranked({0: "b", 1: "a", 2: "another"}) == [(0, 0, 2), (1, 0, 1)]
     assert found.group_of(AnswerSource("another", "e")) is None
+
+
+@pytest.mark.parametrize(
+    ("urls", "ours", "names"),
+    [([WEST, EAST], ONE, [""]), ([EAST], ONE, []), ([WEST, WEST + "/other"], ONE, []), ([WEST, EAST], TWO, [""])],
+)
+def test_answers_of_which_nobody_knows_the_url_are_named(urls: list[str], ours: Job, names: list[str]) -> None:
+    """Where they might have counted."""
+    assert unclear_endpoints(Recorded(ONE, *urls), ours, [AnswerSource("m")]) == names
+
+
+def test_answers_of_a_name_that_has_moved_are_clear_where_that_was_noted() -> None:
+    recorded = executed(job(endpoint=Endpoint(base_url=EAST)), job(endpoint=Endpoint(base_url=WEST)))
+    assert unclear_endpoints(recorded, TWO, [AnswerSource("m"), AnswerSource("m", " [2]")]) == []
