@@ -6,7 +6,8 @@ everything that was billed as output and as input, and a cap that counts them is
 """
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from functools import lru_cache
 from typing import Any
 
 from batchrun.answers.chat import completion_of, problem_of
@@ -33,14 +34,24 @@ _COMPLETION = ("completion_tokens", "output_tokens", "candidates_token_count", "
 _TOTAL = ("total_tokens", "total_token_count", "totalTokenCount")
 """Names of the counts: OpenAI's and vLLM's, then those of Anthropic and Google."""
 
-_CACHED = re.compile(r"cached|cache_?(hit|read)", re.IGNORECASE)
+_NAME_CHARS = 64
+"""Longest name of a count; longer names are not remembered either."""
+
+
+def _named_like(words: str) -> Callable[[str], bool]:
+    """Return what tells whether a name matches: a search takes ten times as long as remembering it."""
+    search = re.compile(words, re.IGNORECASE).search
+    return lru_cache(maxsize=256)(lambda name: search(name) is not None)
+
+
+_is_cached = _named_like(r"cached|cache_?(hit|read)")
 """`cached_tokens`, DeepSeek's `prompt_cache_hit_tokens`, Anthropic's `cache_read_input_tokens`, Google's
 `cachedContentTokenCount`; not `prompt_cache_miss_tokens`, nor `cache_creation_input_tokens`."""
 
-_CACHE_WRITTEN = re.compile(r"cache_?(creation|write)", re.IGNORECASE)
+_is_cache_written = _named_like(r"cache_?(creation|write)")
 """Anthropic's `cache_creation_input_tokens`."""
 
-_REASONING = re.compile(r"reasoning|thought|thinking", re.IGNORECASE)
+_is_reasoning = _named_like(r"reasoning|thought|thinking")
 
 
 def parse_usage(reply: Mapping[str, Any]) -> Usage:
@@ -123,9 +134,9 @@ def _size(usage: Usage) -> int:
 
 def _counted(usage: dict[str, Any]) -> Usage:
     prompt, completion, total = (_named(usage, names) for names in (_PROMPT, _COMPLETION, _TOTAL))
-    cached, reasoning = _matching(usage, _CACHED), _matching(usage, _REASONING)
+    cached, reasoning = _matching(usage, _is_cached), _matching(usage, _is_reasoning)
     if prompt is not None and completion is not None:
-        in_cache = (cached or 0) + (_matching(usage, _CACHE_WRITTEN) or 0)
+        in_cache = (cached or 0) + (_matching(usage, _is_cache_written) or 0)
         prompt, completion = _reconciled(prompt, completion, total, in_cache, reasoning or 0)
     elif prompt is not None and total is not None and total >= prompt:
         completion = max(total - prompt, reasoning or 0)
@@ -150,11 +161,14 @@ def _named(usage: dict[str, Any], names: tuple[str, ...]) -> int | None:
     return next((count for name in names if (count := _count(usage.get(name))) is not None), None)
 
 
-def _matching(usage: dict[str, Any], pattern: re.Pattern[str]) -> int | None:
+def _matching(usage: dict[str, Any], is_named: Callable[[str], bool]) -> int | None:
     """Return the largest count under a name that matches, in the usage or in one of its details."""
-    places = (usage, *(each for each in usage.values() if isinstance(each, dict)))
-    counts = [_count(value) for where in places for name, value in where.items() if pattern.search(name)]
-    return max((count for count in counts if count is not None), default=None)
+    largest = None
+    for where in (usage, *(each for each in usage.values() if each.__class__ is dict)):
+        for name, value in where.items():
+            if len(name) <= _NAME_CHARS and is_named(name) and (count := _count(value)) is not None:
+                largest = count if largest is None else max(largest, count)
+    return largest
 
 
 def _count_in(details: Any, name: str) -> int | None:
