@@ -9,6 +9,7 @@ import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from functools import cache
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -70,11 +71,7 @@ def take_over(
     """
     if not job.input.reuse:
         return
-    looked_for = [
-        origin_of(job, source.files),
-        [[run, _state(run)] for run in job.input.reuse],
-        [[each.base_url, each.models] for each in job.endpoints.values()],
-    ]
+    looked_for = _looked_for(job, source)
     if is_known and store.fact(facts.REUSED) == looked_for:
         return
     with ExitStack() as opened:
@@ -82,9 +79,8 @@ def take_over(
         say(f"reading the whole input to see which answers of {' and '.join(job.input.reuse)} can be reused")
         requests = opened.enter_context(Requests(shares_answers=job.input.dedupe))
         own = opened.enter_context(RunAnswers(job.run_directory))
-        for other in others:
-            for line in other.notices:
-                say(line)
+        for notice in chain.from_iterable(other.notices for other in others):
+            say(notice)
         models = _list(requests, source, store, other_keys(others), fits=fits)
         counts = dict.fromkeys(job.input.reuse, 0)
         for run, found in matches(requests, others, models, {run: own.used(run) for run in counts}, repair):
@@ -94,6 +90,12 @@ def take_over(
         say(f"{counted(count, 'answer')} reused from {run}, at no cost")
     store.set_fact(facts.REUSED, looked_for)
     store.expect(job.per_row)
+
+
+def _looked_for(job: Job, source: Source) -> list[Any]:
+    """Return what decides which answers are found."""
+    runs = [[run, _state(run)] for run in job.input.reuse]
+    return [origin_of(job, source.files), runs, [[each.base_url, each.models] for each in job.endpoints.values()]]
 
 
 def _list(requests: Requests, source: Source, store: Store, others: OtherKeys, *, fits: bool) -> dict[int, str]:
