@@ -10,6 +10,7 @@ from batchrun.answers.equal_vectors import EqualVectors
 from batchrun.answers.kinds.embeddings import FLOAT_BYTES, Vector, Vectors, floats_of, length_of
 from batchrun.answers.kinds.rankings import Ranking
 from batchrun.answers.kinds.scores import Scores
+from batchrun.records import RequestKind
 
 _FLOATS = pa.list_(pa.float32())
 
@@ -29,6 +30,13 @@ DOCS = {
 Types = Mapping[str, pa.DataType]
 
 NO_TYPES: Types = MappingProxyType({})
+
+_OF_KIND: Mapping[RequestKind, str] = {"embeddings": "embedding", "rerank": "ranking", "score": "scores"}
+
+
+def types_without_answers(kind: RequestKind) -> Types:
+    """Return the columns of a run of one kind in which nothing was answered; those of texts are not among them."""
+    return {name: DOCS[name][0]} if (name := _OF_KIND.get(kind)) else NO_TYPES
 
 
 class LateColumns(Exception):

@@ -64,7 +64,8 @@ def _ending(execution: Mapping[str, Any]) -> str:
         return "done"
     if execution["state"] == "died":
         return ended_text(execution["ended_by"])
-    reason = _cut(execution["message"].split("; ")[0])
+    several = execution["message"].split("; and ")  # one of each endpoint or model that is closed
+    reason = _cut("; and ".join(each.split("; ")[0] for each in several))
     if execution["ended_by"] in _NAMED:
         return ": ".join(filter(None, [ended_text(execution["ended_by"]), reason]))
     return reason or ended_text(execution["ended_by"])

@@ -7,7 +7,7 @@ from typing import NamedTuple, TypeVar
 
 import pyarrow as pa
 
-from batchrun.answers.data_columns import NO_TYPES, LateColumns, Types, column_types
+from batchrun.answers.data_columns import NO_TYPES, LateColumns, Types, column_types, types_without_answers
 from batchrun.answers.envelope import parse_completion
 from batchrun.answers.equal_vectors import equal_columns
 from batchrun.answers.logprobs import has_logprobs
@@ -158,6 +158,8 @@ class StoredRun:
         if self._data is None:
             first = next(self.checkpoint.columns(), None)
             self._data = NO_TYPES if first is None else _types_in(first["body"])
+            if self.job is not None and not any(sums.completed for sums in self.totals.values()):
+                self._data = types_without_answers(self.job.model.kind)
         return self._data
 
     def reader(self) -> AnswerReader:

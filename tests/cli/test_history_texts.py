@@ -84,6 +84,10 @@ def test_an_execution_has_its_times_rows_cost_and_ending() -> None:
         ({"state": "interrupted", "ended_by": "SIGINT", "message": "Ctrl-C: kept"}, "; Ctrl-C: kept"),
         ({"state": "stopped", "ended_by": "stopped", "message": ""}, "; stopped"),
         ({"ended_by": "refused", "message": "no such key; check it"}, "; refused by the endpoint: no such key"),
+        (
+            {"ended_by": "refused", "message": "m at a: no key; check A; run it again; and m at b: bad key; check B"},
+            "; refused by the endpoint: m at a: no key; and m at b: bad key",
+        ),
         ({"message": "x" * 300}, "; " + "x" * 199 + "…"),
     ],
 )

@@ -10,6 +10,8 @@ import pyarrow.parquet as pq
 import pytest
 from harness.prompts import results, write_prompts, write_rows
 
+from batchrun.answers.data_columns import DOCS
+
 MODEL = "meta-llama/Llama-3.1-8B-Instruct"
 
 
@@ -123,6 +125,22 @@ def test_responses_take_a_schema_and_repair_an_answer_that_does_not_fit(run: Any
     assert all(row["status"] == "completed" for row in results())
     one, two = (row["attempts"] for row in results())
     assert one == 1 < two
+
+
+@pytest.mark.parametrize(("kind", "name"), [("embeddings", "embedding"), ("rerank", "ranking"), ("score", "scores")])
+def test_a_run_without_answers_has_the_column_of_its_kind(kind: str, name: str, run: Any) -> None:
+    """A program that reads it need not ask first."""
+    fails = "[[simulate: 400 x9]]"
+    rows = {
+        "embeddings": {"text": fails},
+        "rerank": {"query": fails, "documents": ["a"]},
+        "score": {"text_1": fails, "text_2": "a"},
+    }
+    write_rows("in.jsonl", rows[kind])
+    assert run("in.jsonl", "--kind", kind).code == 1
+    column = pq.read_table("out/results.parquet")[name]
+    assert column.to_pylist() == [None]
+    assert column.type == DOCS[name][0]
 
 
 def test_tools_and_reasoning_of_responses_have_their_columns(run: Any, endpoint: Any) -> None:
