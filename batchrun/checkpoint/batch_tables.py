@@ -54,6 +54,9 @@ WRITING, WRITTEN, UPLOADED, CREATING, CREATED, COLLECTED = (
     "created",
     "collected",
 )
+GIVEN_UP = "given_up"
+"""Status of a collected batch that brought nothing: another account has it, and may still be answering it."""
+
 NOT_KNOWN = b""
 """Key of a line that a salvage has lost and found again: it gets that of the request at its place."""
 

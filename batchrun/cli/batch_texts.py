@@ -25,6 +25,8 @@ def batch_lines(summary: Summary) -> list[str]:
         texts.append(f"up to {spent_text(summary.batches['set_aside_usd'])} USD are set aside for these")
     if collected := summary.batches["collected"]:
         texts.append(f"{counted(collected, 'batch', 'batches')} collected")
+    if given_up := summary.batches["given_up"]:
+        texts.append(f"{counted(given_up, 'batch', 'batches')} given up, which another key has created")
     return [f"{'' if number else 'batches':<9} {text}" for number, text in enumerate(texts)]
 
 

@@ -210,7 +210,8 @@ def _workers(summary: Summary) -> dict[str, str]:
 def _batches(summary: Summary) -> dict[str, str]:
     batches = summary.batches or {}
     left = {"batches that are not collected": f"{len(batches['open']):,}"} if batches.get("open") else {}
-    return {"batches collected": f"{batches['collected']:,}", **left} if batches else {}
+    lost = {"batches given up": f"{batches['given_up']:,}"} if batches.get("given_up") else {}
+    return {"batches collected": f"{batches['collected']:,}", **lost, **left} if batches else {}
 
 
 def _totals(summary: Summary) -> dict[str, str]:

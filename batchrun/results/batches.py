@@ -3,7 +3,7 @@
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-from batchrun.checkpoint.batch_tables import COLLECTED, CREATED, CREATING, UPLOADED, WRITTEN, BatchRow
+from batchrun.checkpoint.batch_tables import COLLECTED, CREATED, CREATING, GIVEN_UP, UPLOADED, WRITTEN, BatchRow
 from batchrun.endpoint.pool.budget import Amount
 from batchrun.records import BatchFigures
 from batchrun.results.executions import utc_text
@@ -18,15 +18,15 @@ def batch_figures(row: BatchRow, *, is_running: bool) -> BatchFigures:
         row: of the batch.
         is_running: whether a process brings it to the provider.
     """
-    status = (row.status or row.step) if row.step == CREATED else row.step
+    status = (row.status or row.step) if row.step == CREATED or row.status == GIVEN_UP else row.step
     if row.step in _ON_ITS_WAY:
         status = "uploading" if is_running else "not_known" if row.step == CREATING else "not_sent"
     return BatchFigures(row.id, row.name or "", status, row.requests, row.completed, row.failed, row.expires_at_ms)
 
 
 def open_batches(batches: Iterable[BatchFigures]) -> tuple[BatchFigures, ...]:
-    """Return those that are not collected."""
-    return tuple(each for each in batches if each.status != COLLECTED)
+    """Return those that are neither collected nor given up."""
+    return tuple(each for each in batches if each.status not in (COLLECTED, GIVEN_UP))
 
 
 def held(rows: Iterable[BatchRow]) -> Amount:
@@ -40,7 +40,8 @@ def batches_entry(batches: Sequence[BatchFigures], set_aside: Amount) -> dict[st
     if not batches:
         return None
     return {
-        "collected": len(batches) - len(open_batches(batches)),
+        "collected": sum(each.status == COLLECTED for each in batches),
+        "given_up": sum(each.status == GIVEN_UP for each in batches),
         "set_aside_usd": round(set_aside.usd, 9),
         "set_aside_tokens": int(set_aside.tokens),
         "open": [_entry(each) for each in open_batches(batches)],

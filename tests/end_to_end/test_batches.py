@@ -456,11 +456,24 @@ def test_another_account_does_not_take_batches_to_be_deleted(
     assert_bought_once(endpoint)
 
 
-def test_what_another_account_has_can_be_given_up(run: Any, spawn: Any, endpoint: Any, monkeypatch: Any) -> None:
+def test_what_another_account_has_can_be_given_up(
+    run: Any, batchrun: Any, spawn: Any, endpoint: Any, monkeypatch: Any
+) -> None:
+    """It is said that nothing was cancelled."""
     left_by_another_key(endpoint, spawn, monkeypatch, batch_accounts=True)
     finished = run(*BY_BATCH, "--cancel")
     assert finished.code == 5
-    assert "is gone; its rows are sent again" in finished.stderr
+    assert "is given up: this key does not see it" in finished.stderr
+    assert "1 batch with 40 requests given up, not cancelled" in finished.stderr
+    assert (
+        "until you have them cancelled at the provider with it; run the command without --cancel to go on"
+        in finished.stderr
+    )
+    for wrong in ("what they had answered", "sent again", "is gone"):
+        assert wrong not in finished.stderr
+    assert (state()["batches"]["collected"], state()["batches"]["given_up"]) == (0, 1)
+    assert "1 batch given up, which another key has created" in batchrun("status", "out").stdout
+    assert "collected" not in batchrun("status", "out").stdout
     assert run(*BY_BATCH).code == 0
     assert state()["completed"] == 40
     assert books(endpoint)["created"] == 2

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import cast
 
-from batchrun.checkpoint.batch_tables import COLLECTED, CREATED, CREATING, UPLOADED, WRITTEN, BatchRow
+from batchrun.checkpoint.batch_tables import COLLECTED, CREATED, CREATING, GIVEN_UP, UPLOADED, WRITTEN, BatchRow
 from batchrun.checkpoint.batches import BatchLog
 from batchrun.endpoint.batches.lines import endpoint_of
 from batchrun.endpoint.batches.state import NUMBER, RUN, BatchState, poll_s, problem_reply
@@ -23,6 +23,7 @@ from batchrun.engine.batches.draft import input_file
 from batchrun.engine.batches.output import Sent
 from batchrun.engine.batches.provider import Gone, Halted, Provider, Refused
 from batchrun.records import RequestKind, Stop
+from batchrun.report.texts import counted
 
 LISTED_AFTER_S = 5.0
 """How long a batch may be created and not listed yet."""
@@ -134,13 +135,19 @@ class Courier:
         try:
             state = await self._ended(shipment)
         except Gone:
-            self.say(f"batch {shipment.row.id} ({shipment.row.name}) is gone; its rows are sent again")
+            self.say(f"batch {shipment.row.id} ({shipment.row.name}) is gone; its rows are open again")
             return await self._returned(shipment, Delivered(Result(lost=shipment.row.requests), is_lost=True))
         if state.status == "failed":
             return await self._failed(shipment, state)
         result = await self.collector.collect(shipment.row, state)
         shipment.become(noted(shipment.row, state)._replace(step=COLLECTED))
         return Delivered(result)
+
+    async def give_up(self, row: BatchRow) -> None:
+        """Have the rows of a batch open again that another account has."""
+        name = row.name or "whose name is not known"
+        self.say(f"batch {row.id} ({name}, {counted(row.requests, 'request')}) is given up: this key does not see it")
+        await self.collector.release(row._replace(step=COLLECTED, status=GIVEN_UP))
 
     async def _note(self, shipment: Shipment, row: BatchRow) -> None:
         shipment.become(row)

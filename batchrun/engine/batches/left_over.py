@@ -1,9 +1,10 @@
 """The batches that earlier executions have left, as they can be taken up now."""
 
 import asyncio
+from typing import NamedTuple
 
 from batchrun.checkpoint import facts
-from batchrun.checkpoint.batch_tables import COLLECTED, WRITING, WRITTEN, BatchRow
+from batchrun.checkpoint.batch_tables import COLLECTED, CREATED, CREATING, WRITING, WRITTEN, BatchRow
 from batchrun.checkpoint.store import Store
 from batchrun.engine.batches.draft import input_file
 from batchrun.engine.batches.open import account_of, as_it_is_at
@@ -12,7 +13,15 @@ from batchrun.engine.batches.provider import Halted
 from batchrun.job.sections import Job
 
 
-async def left_over(job: Job, store: Store, parts: Parts, *, is_ending: bool) -> list[BatchRow]:
+class LeftOver(NamedTuple):
+    """Batches that are not collected."""
+
+    own: list[BatchRow]
+    given_up: list[BatchRow]
+    """Another account's: nothing can be asked about them with the key of now."""
+
+
+async def left_over(job: Job, store: Store, parts: Parts, *, is_ending: bool) -> LeftOver:
     """Return the batches that are not collected; forget those whose files were never completed.
 
     Args:
@@ -33,13 +42,15 @@ async def left_over(job: Job, store: Store, parts: Parts, *, is_ending: bool) ->
     store.set_fact(facts.BATCHES_AT, account)
     if refusal is None:
         parts.owner.take_over()
-    left = []
+    left, given_up = [], []
     for row in as_it_is_at(account, before, rows, is_other_key=parts.owner.is_other):
         path = input_file(job.run_directory, row.id)
         if row.step == WRITING or (row.step == WRITTEN and not path.exists()):
             store.batches.put_back(row.id)
             path.unlink(missing_ok=True)
+        elif refusal is not None and row.step in (CREATING, CREATED):
+            given_up.append(row)
         elif row.step != COLLECTED:
             left.append(row)
     await store.batches.committed()
-    return left
+    return LeftOver(left, given_up)

@@ -73,6 +73,7 @@ class BatchPool(Overview):
         self._problems: Counter[str] = Counter()  # by model
         self._closed = self._parts.closed
         self._had_any = False  # batches of earlier executions
+        self._given_up: Sequence[BatchRow] = ()
         self._ending: asyncio.Task[None] | None = None
         self._is_ending = prepared.cancels  # no new batch is planned
 
@@ -129,7 +130,7 @@ class BatchPool(Overview):
         """End, or send what is left as ordinary requests."""
         if self._prepared.cancels:
             self._log.refresh()
-            return await after_cancel(self._feed(), self._say, had_any=self._had_any)
+            return await after_cancel(self._feed(), self._say, had_any=self._had_any, given_up=self._given_up)
         if not self._is_ending:
             return self._closed.stop
         _, attempts = await asyncio.to_thread(self._log.waiting)
@@ -195,9 +196,16 @@ class BatchPool(Overview):
 
     async def _take_up(self) -> None:
         """Go on with the batches of earlier executions."""
-        for row in await left_over(self._job, self._store, self._parts, is_ending=self._is_ending):
+        found = await left_over(self._job, self._store, self._parts, is_ending=self._is_ending)
+        for row in (*found.given_up, *found.own):
             if self._budget is not None:
                 self._budget.hold(Amount(row.reserved_usd, row.reserved_tokens), is_begun=True)
+        for row in found.given_up:
+            await self._parts.courier.give_up(row)
+            if self._budget is not None:  # they may be paid
+                self._budget.collected(Amount(row.reserved_usd, row.reserved_tokens), (), 1.0)
+        self._given_up = found.given_up
+        for row in found.own:
             self._carry_on(row, 0.0)
         self._had_any = bool(self._shipments)
         self._notices.going_on(len(self._shipments), is_ending=self._is_ending)
@@ -246,7 +254,7 @@ class BatchPool(Overview):
         self._listeners.on_flight(0)
         if result.lost:
             lost = f"the answers to {counted(result.lost, 'request')} of batch {row.id} are gone at the provider"
-            self._say(f"{lost}; they are sent again, and count as paid for the caps")
+            self._say(f"{lost}; their rows are open again, and they count as paid for the caps")
         if delivered.is_queue_full:
             self._queue.refused(shipment, others=len(self._shipments))
         elif delivered.is_too_large and row.requests > 1:

@@ -4,7 +4,9 @@ import contextlib
 import dataclasses
 from collections.abc import AsyncGenerator, Callable, Sequence
 
+from batchrun.checkpoint.batch_tables import BatchRow
 from batchrun.records import Request, Stop
+from batchrun.report.texts import counted
 
 
 def with_left(stop: Stop | None, left_text: str) -> Stop | None:
@@ -21,7 +23,11 @@ def with_left(stop: Stop | None, left_text: str) -> Stop | None:
 
 
 async def after_cancel(
-    feed: AsyncGenerator[Sequence[Request]], say: Callable[[str], None], *, had_any: bool
+    feed: AsyncGenerator[Sequence[Request]],
+    say: Callable[[str], None],
+    *,
+    had_any: bool,
+    given_up: Sequence[BatchRow] = (),
 ) -> Stop | None:
     """Return why rows stay open after all batches were cancelled; None where none does.
 
@@ -29,9 +35,12 @@ async def after_cancel(
         feed: what is not settled.
         say: prints a line.
         had_any: whether there was a batch.
+        given_up: batches of another account, which were not cancelled.
     """
     message = "the batches were cancelled, and what they had answered is kept"
-    if not had_any:
+    if given_up:
+        message = _given_up_text(given_up)
+    elif not had_any:
         message = "no batch is under way: there was nothing to cancel"
     async with contextlib.aclosing(feed):
         async for requests in feed:
@@ -40,3 +49,12 @@ async def after_cancel(
                 return Stop(kind="cancelled", message=f"{message}; {cure}", exit_code=5)
     say(message)
     return None
+
+
+def _given_up_text(rows: Sequence[BatchRow]) -> str:
+    requests = counted(sum(row.requests for row in rows), "request")
+    return (
+        f"{counted(len(rows), 'batch', 'batches')} with {requests} given up, not cancelled: this key does not see what "
+        "another one has created. They may go on, billed to the account of that key, until you have them cancelled at "
+        "the provider with it"
+    )
