@@ -18,8 +18,8 @@ after does.
 
 A probe is accepted when a request that was sent above the held level is answered, or earlier: when several times the
 usual delay of a rejection has passed without one. On a busy machine that can be wrong: answers lie unread, so fewer are
-in flight than the pool counts, or the rejection lies unread. So the ramp after a probe goes by `strides`, and one that
-ends where its probe began was a rejected probe.
+in flight than the pool counts, or the rejection lies unread. A ramp that ends where its probe began was a rejected
+probe; if many requests were rejected by then, further ramps go by `strides`.
 
 A limit that is not in use shows nothing about the server, so it grows only when it is full. A server that queues
 instead of rejecting would be ramped for ever. Its answers take twice as long when twice as many requests are in flight,
@@ -121,6 +121,8 @@ class Limit:
         self._on_change = on_change
         self._ramping = not known
         self._held = self.current  # the level that the server was seen to hold; a probe is above it
+        self._is_wary = False  # whether a ramp after a probe was in vain, and many requests were rejected
+        self._burst = 0  # rejections without an answer between them
         self._probed: int | None = None  # the level below the probe that is tried, or that the ramp began with
         self._probe_wait_s = self._waited_s = _PROBE_FIRST_S  # before the next probe, and before the last one
         self._probe_at_s = 0.0 if known else _NEVER
@@ -221,6 +223,7 @@ class Limit:
     def throttled(self, in_flight: int, delay_s: float, now_s: float) -> None:
         """Note that a request was rejected for concurrency after `delay_s`; `in_flight` are left."""
         is_stray = self._is_stray(now_s)
+        self._burst = 1 if self._answers_since else self._burst + 1
         self._rejected_s, self._answers_since = now_s, 0
         if is_stray:
             return
@@ -243,7 +246,7 @@ class Limit:
         longest_s = _PROBE_AFTER_FALL_S if now_s - self._fell_s < _FALL_S else _PROBE_LAST_S
         self._probe_wait_s = min(self._waited_s * 2, longest_s) if was_in_vain else _PROBE_FIRST_S
         if was_in_vain:
-            self._probed = None
+            self._probed, self._is_wary = None, self._is_wary or self._burst > _STRAY_ANSWERS
         self._probe_at_s = now_s + self._probe_wait_s
         self._answers = 0
 
@@ -283,7 +286,7 @@ class Limit:
         return _NEVER if self._rejection_s is None else _CONFIRM_REJECTIONS * self._rejection_s
 
     def _grow(self, by: int, now_s: float, reason: str) -> None:
-        if self._ramping and (self._is_late or self._probed is not None):
+        if self._ramping and (self._is_late or (self._is_wary and self._probed is not None)):
             by = self._strides.take(by, now_s, self.ceiling)
         self._set(min(self.current + by, self._most), now_s, reason)
         self._falling = False

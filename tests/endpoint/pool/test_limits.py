@@ -103,17 +103,25 @@ def test_a_probe_that_is_answered_turns_to_a_ramp() -> None:
     assert limit.held == limit.current
 
 
-def test_a_ramp_after_a_probe_goes_by_strides() -> None:
-    """Answers that come together, before a rejection can be known, add little: some may have waited for long."""
+def test_ramps_go_by_strides_once_one_was_in_vain() -> None:
+    """Answers that lay unread made a probe seem to be accepted, and many requests were rejected at once."""
     limit = Limit(1_000, start=200)
     rejected(limit, 0.0, 200)
     answered(limit, 2.0)
     limit.completed(201, 0.5, 200, 3.0)
-    for _ in range(100):
+    for _ in range(20):
         limit.completed(limit.current, 0.5, limit.current - 1, 3.001)
+    assert limit.current > 250
+    for left in range(limit.current - 1, 199, -1):
+        rejected(limit, 3.01, left)
+    assert limit.current == 200
+    answered(limit, 8.0)
+    limit.completed(201, 0.5, 200, 9.0)
+    for _ in range(100):
+        limit.completed(limit.current, 0.5, limit.current - 1, 9.001)
     assert limit.current <= 203
     for step in range(1, 300):
-        limit.completed(limit.current, 0.5, limit.current - 1, 3.0 + step * 0.005)
+        limit.completed(limit.current, 0.5, limit.current - 1, 9.0 + step * 0.005)
     assert limit.current > 500  # the limit has risen: each stride is twice as long
 
 
