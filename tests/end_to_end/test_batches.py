@@ -380,6 +380,10 @@ def test_batches_under_way_elsewhere_are_not_taken_to_be_gone(
         patch.setenv("OTHER", "sk-test")
         refused = run(*BY_BATCH, "--api-key-env", "OTHER")
         assert refused.code == 2
+        assert "run it without --api-key-env (api_key_env of a job file) to collect" in refused.stderr
+        refused = run("in.jsonl", "--restart")
+        assert refused.code == 2
+        assert "use --via batch --cancel instead of --restart" in refused.stderr
     endpoint.change(batch_lines_per_s=None)
     assert run(*BY_BATCH).code == 0
     assert books(endpoint)["created"] == 1
@@ -459,7 +463,7 @@ def test_another_account_does_not_take_batches_to_be_deleted(
 def test_what_another_account_has_can_be_given_up(
     run: Any, batchrun: Any, spawn: Any, endpoint: Any, monkeypatch: Any
 ) -> None:
-    """It is said that nothing was cancelled."""
+    """Nothing was cancelled, and no message claims it."""
     left_by_another_key(endpoint, spawn, monkeypatch, batch_accounts=True)
     finished = run(*BY_BATCH, "--cancel")
     assert finished.code == 5

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable
 from pathlib import Path
-from urllib.parse import unquote_plus
+from urllib.parse import parse_qsl, unquote_plus
 
 from batchrun.checkpoint.batch_tables import CREATED, CREATING, UPLOADED, WRITTEN, BatchRow
 from batchrun.endpoint.key import find_project
@@ -10,6 +10,14 @@ from batchrun.errors import JobError
 from batchrun.job.endpoint import BATCH, Endpoint
 from batchrun.job.sections import Job
 from batchrun.report.texts import counted
+
+_FLAGS = {"project": "--project", "api_key_env": "--api-key-env"}
+
+_OTHER_PLACES = {
+    "project": "project of a job file, WANDB_ENTITY and WANDB_PROJECT",
+    "api_key_env": "api_key_env of a job file",
+}
+"""Where it is stated too."""
 
 
 def account_of(endpoint: Endpoint) -> str:
@@ -29,7 +37,7 @@ def as_it_is_at(
         rows: none of which is under way elsewhere.
         is_other_key: whether another key has uploaded these files.
     """
-    if before in (None, account) and not is_other_key:
+    if (before is None or _parts(before) == _parts(account)) and not is_other_key:
         return list(rows)
     return [row._replace(step=WRITTEN, file=None) if row.step == UPLOADED else row for row in rows]
 
@@ -60,7 +68,7 @@ def refuse_to_leave(
     if was_simulated is not None and was_simulated != simulated:
         kind = "which was the simulator" if was_simulated else "which the simulator is not"
         raise JobError(f"{job.run_directory}: {text}, {kind}; use another -o DIR")
-    if account is not None and not simulated and account != account_of(job.endpoint):
+    if account is not None and not simulated and _parts(account) != _parts(account_of(job.endpoint)):
         raise JobError(f"{job.run_directory}: {text} {_elsewhere(account, job.endpoint)}")
 
 
@@ -69,10 +77,34 @@ def _elsewhere(account: str, endpoint: Endpoint) -> str:
     url, _, stated = account.partition("#")
     apart = ", ".join(unquote_plus(stated).strip("&").split("&"))
     place = f"{url} ({apart})" if apart else url
-    same = f"--base-url {url}" if url != endpoint.base_url else "the project and the key of before"
+    as_before = _as_before(account, account_of(endpoint))
     return (
-        f"{place}, and this command sends elsewhere; run it with {same} to collect what they answer, "
+        f"{place}, and this command sends elsewhere; run it {as_before} to collect what they answer, "
         "with --cancel too to end them first"
+    )
+
+
+def _parts(account: str) -> tuple[str, dict[str, str]]:
+    """Return base URL of an account, and what else tells it apart, in whichever order that was noted."""
+    url, _, stated = account.partition("#")
+    return url, dict(parse_qsl(stated))
+
+
+def _as_before(before: str, now: str) -> str:
+    """Return how to run a command so that it sends to the account of before: only what differs."""
+    (url, stated), (url_now, stated_now) = _parts(before), _parts(now)
+    given = [f"--base-url {url}"] if url != url_now else []
+    left_out = []
+    for name in dict.fromkeys([*stated, *stated_now]):
+        if (value := stated.get(name)) == stated_now.get(name):
+            continue
+        flag = _FLAGS.get(name)
+        if value is not None:
+            given.append(f"{flag} {value}" if flag else f"{name} = {value} in [endpoint]")
+        else:
+            left_out.append(f"{flag} ({_OTHER_PLACES[name]})" if flag else f"{name} in [endpoint]")
+    return " and ".join(
+        f"{word} {' and '.join(some)}" for word, some in (("with", given), ("without", left_out)) if some
     )
 
 
@@ -83,7 +115,7 @@ def refuse_to_start_over(rows: Iterable[BatchRow], directory: Path) -> None:
         JobError: there are such batches.
     """
     if text := under_way(rows):
-        raise JobError(f"{directory}: {text}; add --cancel instead of --restart to end them first")
+        raise JobError(f"{directory}: {text}; use --via batch --cancel instead of --restart to end them first")
 
 
 def under_way(rows: Iterable[BatchRow]) -> str:

@@ -69,7 +69,7 @@ class Owner:
         message = (
             f"{counted(len(left), 'batch', 'batches')} with {requests} cannot be seen with this key, and were created "
             "with another one; run the same command with that key to collect what they answer, or with --cancel and "
-            "that key to end them; --cancel with this key only gives them up: they go on and are billed, and the next "
-            "run sends their rows again"
+            "that key to end them; --cancel with this key only gives them up: they continue and are billed, and the "
+            "next run sends their rows again"
         )
         return Stop(kind="unauthorized", message=message, exit_code=REFUSED)

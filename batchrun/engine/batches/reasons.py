@@ -55,6 +55,6 @@ def _given_up_text(rows: Sequence[BatchRow]) -> str:
     requests = counted(sum(row.requests for row in rows), "request")
     return (
         f"{counted(len(rows), 'batch', 'batches')} with {requests} given up, not cancelled: this key does not see what "
-        "another one has created. They may go on, billed to the account of that key, until you have them cancelled at "
-        "the provider with it"
+        "another one has created. They may continue, billed to the account of that key, until you have them cancelled "
+        "at the provider with it"
     )
