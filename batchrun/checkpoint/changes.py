@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from batchrun.checkpoint import origins
-from batchrun.checkpoint.batch_tables import forget_others
+from batchrun.checkpoint.batch_tables import forget_others, in_batches
 from batchrun.checkpoint.facts import ORIGIN
 from batchrun.checkpoint.file import connect, translated
 from batchrun.checkpoint.models import ModelNumbers
@@ -81,6 +81,15 @@ class Change(NamedTuple):
     """The most of these that take the place of an answer: an edited row looks like one removed and one added."""
     gone: int
     """Outcomes that leave the results."""
+    in_batches: int = 0
+    """Requests without an outcome that are in batches."""
+    dropped: int = 0
+    """Of these, the ones that are not in the job any more: their answers are paid, and not used."""
+
+    @property
+    def still_asked(self) -> int:
+        """Requests that are in batches and in the job: they are new, and not sent again."""
+        return self.in_batches - self.dropped
 
 
 def adapt(
@@ -257,7 +266,7 @@ def _fit(connection: sqlite3.Connection, *, shares_answers: bool) -> Change:
     new = sum(1 for _ in _new(connection, shares_answers=shares_answers))
     gone = _count(connection, f"retired WHERE rowid > {before}")
     answers_gone = _count(connection, f"retired WHERE rowid > {before} AND kind IS NULL AND attempts > 0")
-    return Change(settled=settled, kept=kept, new=new, replaced=min(answers_gone, new), gone=gone)
+    return Change(settled, kept, new, min(answers_gone, new), gone, *in_batches(connection))
 
 
 def _new(connection: sqlite3.Connection, *, shares_answers: bool) -> Iterator[int]:

@@ -29,6 +29,7 @@ CONFIRM_SHARE = 0.1
 """When an edit replaces more than this share of what is settled, the user has to agree."""
 
 _REPLACE_CURE = "add --yes to buy these answers, or use another -o DIR"
+_BATCH_CURE = "undo the edit to collect them, or to end them with --cancel before it; or add --yes to pay for both"
 _JUDGE_CURE = "add --yes to buy these judgments; the answers stay"
 ENDPOINT_CURE = "add --yes to keep these answers, or use another -o DIR"
 
@@ -226,7 +227,7 @@ def _is_agreed(
     question = replace_question(change, changed, job)
     if question is None or agree(question):
         return True
-    raise JobError(f"{question}; {replace_cure(job)}")
+    raise JobError(f"{question}; {replace_cure(job, change)}")
 
 
 def changed_text(changed: Sequence[str]) -> str:
@@ -245,25 +246,46 @@ def change_text(change: Change, changed: Sequence[str]) -> str:
         change: what it does.
         changed: what differs.
     """
-    kept = f"{counted(change.kept, 'row')} kept, {change.new:,} to send, {change.gone:,} leaving the results"
-    return f"{changed_text(changed)}: {kept}"
+    kept, under_way = counted(change.kept, "row"), change.still_asked
+    in_batches = f"{under_way:,} in batches, " if under_way else ""
+    kept = f"{kept} kept, {in_batches}{change.new - under_way:,} to send, {change.gone:,} leaving the results"
+    return f"{changed_text(changed)}: {'; '.join(filter(None, [kept, _dropped_text(change)]))}"
 
 
-def replace_cure(job: Job) -> str:
-    """Return what ends the message that answers, or judgments of them, would be replaced."""
+def _dropped_text(change: Change) -> str:
+    """Return what becomes of batches, some of whose requests are not in the job any more; empty where all are."""
+    if not change.dropped:
+        return ""
+    are, they = ("is", "its answer is") if change.dropped == 1 else ("are", "their answers are")
+    in_them = f"{change.dropped:,} of {counted(change.in_batches, 'request')} in batches {are} not in the job any more"
+    return f"{in_them}: {they} paid for, and not used"
+
+
+def replace_cure(job: Job, change: Change) -> str:
+    """Return what ends the message that answers, or judgments of them, would be replaced or not used."""
+    if _drops_many(change):
+        return _BATCH_CURE
     return _JUDGE_CURE if is_judge(job) else _REPLACE_CURE
 
 
+def _drops_many(change: Change) -> bool:
+    return change.dropped > CONFIRM_SHARE * change.in_batches
+
+
 def replace_question(change: Change, changed: Sequence[str], job: Job) -> str | None:
-    """Return what the user is asked before answers are replaced; None when that are too few to ask.
+    """Return what the user is asked before answers are replaced, or not used; None when that are too few to ask.
 
     Args:
         change: what the edit does.
         changed: what differs.
         job: whose answers these are.
     """
-    if change.replaced <= CONFIRM_SHARE * change.settled:
+    dropped = f"{_dropped_text(change)}; " if _drops_many(change) else ""
+    gone = ""
+    if change.replaced > CONFIRM_SHARE * change.settled:
+        what = "settled judgment" if is_judge(job) else "settled row"
+        gone = f"{change.gone:,} of {counted(change.settled, what)} would leave the results and "
+    if not (dropped or gone):
         return None
-    what = "settled judgment" if is_judge(job) else "settled row"
-    gone = f"{change.gone:,} of {counted(change.settled, what)} would leave the results"
-    return f"{gone} and {counted(change.new, 'request')} would be sent, because {changed_text(changed)}"
+    sent = counted(change.new - change.still_asked, "request")
+    return f"{dropped}{gone}{sent} would be sent, because {changed_text(changed)}"

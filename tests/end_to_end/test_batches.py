@@ -325,6 +325,35 @@ def test_an_edited_row_is_sent_again_and_its_old_answer_is_paid_but_not_shown(
     assert_bought_once(endpoint)
 
 
+@pytest.mark.parametrize("change", [("--temperature", 0.5), ("--limit", 10)])
+def test_an_edit_asks_before_answers_of_batches_under_way_are_dropped(
+    run: Any, spawn: Any, batchrun: Any, endpoint: Any, change: tuple[Any, ...]
+) -> None:
+    """The provider bills them. Refused, the command of before collects them."""
+    endpoint.change(batch_lines_per_s=2)
+    write_prompts(*MANY)
+    process = spawn("run", *BY_BATCH, "-m", MODEL, "--base-url", endpoint.base_url, "-o", "out")
+    endpoint.wait(lambda: books(endpoint)["answered"] > 0)
+    process.kill()
+    process.communicate()
+    refused = run(*BY_BATCH, *change)
+    assert refused.code == 2
+    dropped = 40 if change[0] == "--temperature" else 30
+    sent = "40 requests would be sent" if change[0] == "--temperature" else "0 requests would be sent"
+    text = f"{dropped} of 40 requests in batches are not in the job any more: their answers are paid for, and not used"
+    assert f"{text}; {sent}" in refused.stderr
+    assert "undo the edit to collect them, or to end them with --cancel before it; or add --yes" in refused.stderr
+    checked = batchrun("check", *BY_BATCH, "-m", MODEL, "--base-url", endpoint.base_url, "-o", "out", *change)
+    assert text in checked.stderr + checked.stdout
+    endpoint.change(batch_lines_per_s=None)
+    write_prompts(*MANY, "one more")
+    finished = run(*BY_BATCH)
+    assert "0 rows kept, 40 in batches, 1 to send, 0 leaving the results" in finished.stderr
+    assert finished.code == 0
+    assert (books(endpoint)["created"], state()["completed"]) == (2, 41)
+    assert_bought_once(endpoint)
+
+
 def test_a_batch_that_was_created_without_a_reply_is_found(run: Any, spawn: Any, endpoint: Any) -> None:
     """It is killed while the provider keeps the reply back, and lists the batch only later."""
     endpoint.change(batch_reply_s=5.0, batch_list_lag_s=1.0)

@@ -254,7 +254,7 @@ def _compared(
     reusable.only(foreseen.new_rows)
     changed = changed_parts(checkpoint, job, origin, is_other_stdin=is_other_stdin)
     question = replace_question(foreseen.change, changed, job)
-    refusal = None if question is None else f"{question}; {replace_cure(job)}"
+    refusal = None if question is None else f"{question}; {replace_cure(job, foreseen.change)}"
     return left, change_text(foreseen.change, changed), refusal
 
 
