@@ -210,6 +210,6 @@ def test_another_run_can_take_the_answers(tmp_path: Path) -> None:
     settle(tmp_path, outcomes)
     with Requests(shares_answers=False) as wanted, RunAnswers(tmp_path) as run:
         wanted.add([(pack(row, 0, 0), outcomes[row].key, 0, None) for row in (6, 1)])
-        assert wanted.pair(run.answers(lambda source: "here"), ()) == 2
-        (found,) = run.found(wanted, lambda source: "here")
+        assert wanted.pair(run.answers(lambda source: 0), (), [(0, 0, 1)]) == 2
+        (found,) = run.found(wanted, lambda model, source: "here")
     assert {each.row: each.body for each in found} == {row: alone(outcomes)[row].body for row in (1, 6)}

@@ -327,7 +327,10 @@ def test_a_job_that_no_endpoint_serves_is_refused_before_anything_is_sent(server
     write_prompts("x")
     done = batchrun("run", write_job(endpoints, 'name = "b"'))
     assert (done.code, one.book("received") + other.book("received")) == (2, 0)
-    assert 'model.names = "b"; must be one of the models of an endpoint (one, other)' in done.stderr
+    assert (
+        'model.names = "b"; must be one of the models of an endpoint (a, meta-llama/Llama-3.1-8B-Instruct)'
+        in done.stderr
+    )
     lines = [
         {"custom_id": name, "body": {"model": name, "messages": [{"role": "user", "content": "x"}]}}
         for name in (MODEL, "b")

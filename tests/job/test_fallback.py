@@ -58,7 +58,9 @@ def test_what_cannot_be_meant_is_refused(settings: dict[str, Any], message: str)
 
 def test_a_fallback_that_no_endpoint_serves_is_refused() -> None:
     endpoints = {"a": Endpoint(base_url="http://127.0.0.1:1/v1", models=["small"])}
-    with pytest.raises(SettingError, match=r"model.fallback = 'large': must be one of the models of an endpoint \(a\)"):
+    with pytest.raises(
+        SettingError, match=r"model.fallback = 'large': must be one of the models of an endpoint \(small\)"
+    ):
         Job(input=INPUT, endpoints=endpoints, model=Model(name="small", fallback="large"))
 
 

@@ -111,7 +111,7 @@ def test_a_judge_is_asked_where_its_model_is_served() -> None:
 
 
 def test_a_judge_that_no_endpoint_serves_is_refused() -> None:
-    with pytest.raises(JobError, match=r'judge\.model = "x"; must be one of the models of an endpoint \(a, b\)'):
+    with pytest.raises(JobError, match=r'judge\.model = "x"; must be one of the models of an endpoint \(m, j\)'):
         judge_job(several(model="x"))
     with pytest.raises(JobError, match=r"judge\.endpoint must have a base_url or a provider"):
         judge_job(several(model="j", endpoint={"api_key_env": "K"}))
