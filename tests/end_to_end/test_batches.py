@@ -430,7 +430,9 @@ def test_a_batch_is_collected_while_the_next_one_is_begun(run: Any, endpoint: An
             time.sleep(1.0)
 
     monkeypatch.setattr(Path, "mkdir", slow)
-    assert run(*BY_BATCH, "--batch-requests", 1).code == 0
+    finished = run(*BY_BATCH, "--batch-requests", 1)
+    assert finished.code == 0
+    assert f"batch 2: 1 request to {MODEL}, " in finished.stderr
     assert not Path("out/batches").exists()
 
 

@@ -200,7 +200,7 @@ class Courier:
             if state is None:  # it may have been created anyway
                 state = await self._found(row, time.time() + LISTED_AFTER_S)
         await self._note(shipment, noted(row, state)._replace(step=CREATED))
-        self.say(f"batch {row.id}: {row.requests:,} requests to {row.model}, {state.id}")
+        self.say(f"batch {row.id}: {counted(row.requests, 'request')} to {row.model}, {state.id}")
         return True
 
     async def _found(self, row: BatchRow, until_s: float) -> BatchState | None:
