@@ -236,7 +236,7 @@ def changed_text(changed: Sequence[str]) -> str:
     Args:
         changed: what differs, as `changed_parts` names it.
     """
-    return f"{' and '.join(changed)} changed" if changed else "the job or the input has changed"
+    return f"{' and '.join(changed)} changed" if changed else "the job or the input may have changed"
 
 
 def change_text(change: Change, changed: Sequence[str]) -> str:
