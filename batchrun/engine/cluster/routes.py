@@ -25,6 +25,7 @@ class SharedRoute:
         self.node = ""
         """The node whose own it is; empty where all nodes have the same, or while there is one."""
         self._words: dict[int, RouteWord] = {}  # of the workers that are alive
+        self._words_s: dict[int, float] = {}  # when they came: their times count from then
         self._throttled = 0  # by workers that are gone
         self._is_heard = False
         self._answered: dict[str, None] = {}
@@ -41,7 +42,7 @@ class SharedRoute:
 
     def hear(self, worker: int, word: RouteWord) -> None:
         """Take a worker's word on it."""
-        self._words[worker] = word
+        self._words[worker], self._words_s[worker] = word, self._now_s()
         self._is_heard = self._is_heard or word.is_heard
         self._answered.update(dict.fromkeys(word.answered))
         self.closed.update(word.closed)
@@ -49,6 +50,7 @@ class SharedRoute:
     def leave(self, worker: int) -> None:
         """Forget a worker that is dead, but not what it was answered."""
         word = self._words.pop(worker, None)
+        self._words_s.pop(worker, None)
         self._throttled += 0 if word is None else word.throttled
 
     @property
@@ -93,14 +95,20 @@ class SharedRoute:
     @property
     def since_s(self) -> float | None:
         """Since when all workers find it away; None while one does not."""
-        away_s = _known(word.away_s for word in self._words.values())
-        return self._now_s() - max(away_s) if self.trouble and away_s else None
+        since_s = [
+            self._words_s[worker] - word.away_s for worker, word in self._words.items() if word.away_s is not None
+        ]
+        return min(since_s) if self.trouble and since_s else None
 
     @property
     def probe_s(self) -> float | None:
         """When a worker asks next whether it answers again; None while none has to."""
-        probes_s = _known(word.probe_in_s for word in self._words.values())
-        return self._now_s() + min(probes_s) if self.trouble and probes_s else None
+        probes_s = [
+            self._words_s[worker] + word.probe_in_s
+            for worker, word in self._words.items()
+            if word.probe_in_s is not None
+        ]
+        return min(probes_s) if self.trouble and probes_s else None
 
 
 def closed_by(routes: Mapping[str, RouteWord], is_closed: Callable[[str], bool]) -> Mapping[str, Stop]:
@@ -129,7 +137,3 @@ def joined(stops: Iterable[Stop]) -> Stop:
 def label_of(route: SharedRoute) -> str:
     """Return the name of an endpoint for people: of a node's own, also that of the node."""
     return "@".join(filter(None, [route.name, route.node]))
-
-
-def _known(values: Iterable[float | None]) -> list[float]:
-    return [value for value in values if value is not None]

@@ -2,16 +2,19 @@
 
 import contextlib
 import socket
-from collections.abc import Mapping
+import traceback
+from collections.abc import Iterator, Mapping
 
 import ray
 
 from batchrun import __version__
 from batchrun.endpoint.access import Access
 from batchrun.endpoint.http.client import STREAM_TIMES
+from batchrun.endpoint.key import hide_keys
 from batchrun.engine.cluster.messages import Orders, Word
 from batchrun.engine.cluster.setup import PoolMaker, Setup
 from batchrun.engine.cluster.worker import Worker
+from batchrun.errors import BatchrunError
 from batchrun.prompts.packing import Unpacking
 
 
@@ -39,6 +42,10 @@ class Actor:
             accesses: to the endpoints whose key is not here. They come as an argument of a method, since Ray shows
                 these nowhere; it does show the environment that an actor is given.
         """
+        with _without_keys():
+            return await self._open(accesses)
+
+    async def _open(self, accesses: Mapping[str, Access]) -> str:
         if self._worker is None:
             setup = self._setup
             setup.accesses.update(accesses)
@@ -61,9 +68,21 @@ class Actor:
     async def exchange(self, orders: Orders) -> Word:
         """Make one exchange."""
         assert self._worker is not None
-        return await self._worker.exchange(orders)
+        with _without_keys():
+            return await self._worker.exchange(orders)
 
     async def nudge(self) -> None:
         """End the wait of the exchange that is under way."""
         if self._worker is not None:
             self._worker.nudge()
+
+
+@contextlib.contextmanager
+def _without_keys() -> Iterator[None]:
+    """Raise what nobody expected as its traceback, without keys: the driver may not know those of this node."""
+    try:
+        yield
+    except (BatchrunError, MemoryError):  # the driver understands these
+        raise
+    except Exception as error:  # noqa: BLE001  its text may hold the key
+        raise RuntimeError(hide_keys("".join(traceback.format_exception(error)))) from None

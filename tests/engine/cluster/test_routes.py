@@ -3,7 +3,7 @@
 from types import SimpleNamespace
 from typing import Any, cast
 
-from batchrun.engine.cluster.routes import closed_by, joined
+from batchrun.engine.cluster.routes import SharedRoute, closed_by, joined
 from batchrun.records import Stop
 
 KEY = Stop(kind="unauthorized", message="the key is wrong", exit_code=4)
@@ -31,4 +31,22 @@ def test_a_reason_that_models_share_is_given_once() -> None:
     """Its text is for people."""
     assert joined([KEY, QUOTA, KEY]) == Stop(
         kind="unauthorized", message="the key is wrong; and no quota is left", exit_code=4
+    )
+
+
+def test_an_outage_began_and_is_probed_at_times_that_do_not_move_with_the_age_of_a_word() -> None:
+    """A worker says how long ago and in how many seconds: that counts from when its word came."""
+    now_s = 100.0
+    route = SharedRoute("", cast("Any", None), lambda: now_s)
+    route.hear(0, away(for_s=10.0, probe_in_s=30.0))
+    now_s = 105.0
+    route.hear(1, away(for_s=5.0, probe_in_s=60.0))
+    now_s = 120.0
+    assert (route.since_s, route.probe_s) == (90.0, 130.0)
+
+
+def away(*, for_s: float, probe_in_s: float) -> Any:
+    """Return a worker's word on an endpoint that does not answer it."""
+    return SimpleNamespace(
+        is_heard=True, answered=(), closed={}, trouble="no route to host", away_s=for_s, probe_in_s=probe_in_s
     )
