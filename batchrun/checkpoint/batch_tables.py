@@ -83,6 +83,11 @@ class BatchRow(NamedTuple):
     expires_at_ms: int | None = None
     message: str | None = None
 
+    @property
+    def answered(self) -> int:
+        """How many requests it has answered, where it has ended; not all providers count them."""
+        return self.requests if self.status == "completed" else self.completed + self.failed
+
 
 class AnswerRow(NamedTuple):
     """A row of `batch_answers`."""

@@ -71,3 +71,10 @@ def test_what_a_batch_leaves_is_written_with_what_it_has_used_or_not_at_all(tmp_
 def test_a_run_without_batches_has_no_tables_of_them(tmp_path: Path) -> None:
     with Store(tmp_path) as store, store.using() as connection:
         assert read_batches(connection) == []
+
+
+def test_what_is_answered_is_counted_also_where_the_provider_does_not() -> None:
+    row = BatchRow(1, "m", "chat", COLLECTED, 100, 0.0, 0.0, 0)
+    assert row._replace(status="completed").answered == 100
+    assert row._replace(status="expired", completed=30, failed=5).answered == 35
+    assert row._replace(status="failed").answered == 0

@@ -213,6 +213,33 @@ def test_the_cost_is_half_and_no_cap_is_exceeded(batchrun: Any, endpoint: Any) -
     assert_bought_once(endpoint)
 
 
+def test_near_a_cap_batches_stay_worth_their_hours_and_buy_nearly_as_much_as_ordinary_requests(
+    batchrun: Any, endpoint: Any
+) -> None:
+    """Without a least size they went on down to one request each."""
+    write_prompts(*(f"{prompt} Case {number}." for number in range(25) for prompt in MANY))
+    finished = batchrun("run", write_job(endpoint), "--max-cost", 6, "--yes")
+    assert finished.code == 5, finished.stderr
+    sizes = [len(each.lines) for each in endpoint._simulator._batches._batches.values()]
+    assert min(sizes) >= 10, sizes
+    assert len(sizes) <= 8
+    assert re.search(r"cost cap of 6 USD leaves room for \d+ requests? and not for another one", finished.stderr)
+    assert "the cost cap of 6 USD allows no more requests now: they wait" in finished.stderr
+    half = (endpoint.stats.prompt_tokens * 100 + endpoint.stats.completion_tokens * 1000) / 2e6
+    assert state()["cost_usd"] == pytest.approx(half)
+    assert half <= 6
+    assert state()["batches"]["open"] == []
+    in_batches = state()["completed"]
+    assert batchrun("run", "job.toml", "--max-cost", 6, "--yes").code == 5
+    assert state()["completed"] == in_batches
+    assert batchrun("run", "job.toml", "--via", "requests", "--max-cost", 6, "--yes").code == 5
+    assert state()["completed"] > in_batches
+    assert_bought_once(endpoint)
+    ordinary = ("--via", "requests", "--max-cost", 12, "--yes", "-o", "ordinary")
+    assert batchrun("run", "job.toml", *ordinary).code == 5
+    assert in_batches >= 0.95 * state("ordinary")["completed"]
+
+
 def test_what_no_batch_has_answered_in_time_is_sent_as_ordinary_requests(
     batchrun: Any, endpoint: Any, monkeypatch: Any
 ) -> None:

@@ -59,6 +59,16 @@ class Used(NamedTuple):
 NOTHING_USED = Used()
 
 
+class CapTexts(NamedTuple):
+    """What there is to say of a request that was not allowed, for people."""
+
+    cap: str
+    needs: str
+    """What the request can use at most."""
+    so_far: str
+    cure: str
+
+
 Worst = Callable[[Request], Amount]
 Stated = Callable[[str, Usage], Amount | None]
 Least = Callable[[str, Usage], Amount]
@@ -260,6 +270,12 @@ class Budget:
     @property
     def message(self) -> str:
         """Why no other request is allowed, and what to do, for people."""
+        texts = self.texts
+        return f"the {texts.cap} leaves no room for another request, {texts.needs}; {texts.so_far}; {texts.cure}"
+
+    @property
+    def texts(self) -> CapTexts:
+        """What there is to say of the last request that was not allowed."""
         spent, set_aside = self.used.plus(self._elsewhere)
         if self.account.lacks_tokens:
             cap, flag = f"token cap of {self.cap.tokens:,}", "--max-tokens-total"
@@ -272,5 +288,4 @@ class Budget:
             if self.refused.usd == inf:
                 needs = "whose model has no known price"
             so_far = f"spent so far: {cost_text(spent.usd, set_aside.usd)}"
-        cure = f"raise {flag} and run the same command again"
-        return f"the {cap} leaves no room for another request, {needs}; {so_far}; {cure}"
+        return CapTexts(cap, needs, so_far, f"raise {flag} and run the same command again")

@@ -93,7 +93,7 @@ class Draft:
         return row
 
     def abandon(self) -> None:
-        """Close the file of a batch that is not completed: the next execution forgets it."""
+        """Close the file of a batch that is not completed."""
         self._file.close()
 
     def _note_lines(self) -> None:

@@ -19,6 +19,8 @@ class LeftOver(NamedTuple):
     own: list[BatchRow]
     given_up: list[BatchRow]
     """Another account's: nothing can be asked about them with the key of now."""
+    answered: int
+    """Requests that the others have answered."""
 
 
 async def left_over(job: Job, store: Store, parts: Parts, *, is_ending: bool) -> LeftOver:
@@ -53,4 +55,4 @@ async def left_over(job: Job, store: Store, parts: Parts, *, is_ending: bool) ->
         elif row.step != COLLECTED:
             left.append(row)
     await store.batches.committed()
-    return LeftOver(left, given_up)
+    return LeftOver(left, given_up, sum(row.answered for row in rows if row.step == COLLECTED))

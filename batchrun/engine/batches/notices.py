@@ -18,7 +18,7 @@ class Notices:
             now_s: returns the Unix time.
         """
         self._say, self._rest_at_s, self._now_s = say, rest_at_s, now_s
-        self._has_note = self._has_rest = False
+        self._has_note = self._has_rest = self._has_full = False
 
     def going_on(self, count: int, *, is_ending: bool) -> None:
         """Announce batches that earlier executions have left.
@@ -42,6 +42,16 @@ class Notices:
             self._has_note = True
             self._say(note)
             self._rest()
+
+    def full(self, cap: str) -> None:
+        """Announce that requests wait, the first time.
+
+        Args:
+            cap: that allows no more of them now.
+        """
+        if not self._has_full:
+            self._has_full = True
+            self._say(f"the {cap} allows no more requests now: they wait for what batches under way do not use of it")
 
     def _rest(self) -> None:
         if self._rest_at_s is not None and self._rest_at_s > self._now_s() and not self._has_rest:

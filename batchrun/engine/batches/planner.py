@@ -14,13 +14,11 @@ from batchrun.endpoint.batches.settling import refused_outcome
 from batchrun.endpoint.pool.budget import Amount, Budget
 from batchrun.engine.batches.collection import line_of
 from batchrun.engine.batches.draft import Draft
+from batchrun.engine.batches.least_size import least_requests, too_few_text
+from batchrun.engine.batches.provider import Halted
 from batchrun.job.batch_providers import Most
 from batchrun.prompts.size import expected_tokens
-from batchrun.records import Outcome, Request
-
-_LEAST_SHARE = 1 / 10
-"""Of the requests that are under way, how many a batch must have that is sent because the caps allow no larger one.
-Each batch takes hours: hundreds of small ones would, one behind the other, take weeks."""
+from batchrun.records import Outcome, Request, Stop
 
 
 class Traffic(Protocol):
@@ -29,21 +27,18 @@ class Traffic(Protocol):
     def ready(self, row: BatchRow, tokens: float) -> None:
         """Take a batch that is written and noted, and about how many tokens its prompts have."""
 
+    @property
+    def is_ending(self) -> bool:
+        """Whether no new batch is sent."""
+
     async def room(self) -> None:
-        """Wait until a batch has freed some of what the caps allow; raise `Halted` where none can."""
+        """Wait until a batch has ended, which frees some of what the caps allow."""
 
     def under_way(self) -> int:
         """Return how many requests are in batches that will free some."""
 
-
-def is_worth_sending(requests: int, under_way: int) -> bool:
-    """Return whether a batch is sent that the caps allow to grow no further.
-
-    Args:
-        requests: it has so far.
-        under_way: how many requests other batches have that will give money back when they have ended.
-    """
-    return requests > 0 and requests >= _LEAST_SHARE * under_way
+    def answered(self) -> int:
+        """Return how many requests the batches of the run have answered that have ended."""
 
 
 @dataclass(kw_only=True)
@@ -79,8 +74,9 @@ class Planner:
                         continue
                     planned += 1
                     await self._add(request, line)
-            for draft in list(self._drafts.values()):
-                await self._close(draft)
+                    if self.traffic.is_ending:
+                        return planned
+            await self._close_all()
         finally:
             for draft in self._drafts.values():
                 self._abandon(draft)
@@ -107,23 +103,31 @@ class Planner:
         if self.budget is not None:
             worst = self.budget.worst(request)
             while not self.budget.hold(worst):
-                await self._make_room()
+                await self._make_room(self.budget)
+                if self.traffic.is_ending:
+                    return
             draft = await self._draft(request)
             text = draft.text_of(request, line, self.its_model(request.model))
         draft.add(request, line, text, worst, tokens)
 
-    async def _make_room(self) -> None:
-        """Send the drafts that are worth it; where none is, wait for what batches under way free, and go on with them.
+    async def _make_room(self, budget: Budget) -> None:
+        """Send the drafts if they are worth it; else wait for what batches under way free, and go on with them.
 
         Raises:
-            Halted: no batch is under way, and the caps do not allow one more request.
+            Halted: no batch is under way, and the caps do not allow as many requests as are worth sending.
         """
-        under_way = self.traffic.under_way()
-        worth = [each for each in self._drafts.values() if is_worth_sending(each.requests, under_way)]
-        for each in worth:
-            await self._close(each)
-        if not worth:
+        sizes = [each.requests for each in self._drafts.values() if each.requests]
+        fitting, under_way = sum(sizes), self.traffic.under_way()
+        least = least_requests(len(sizes), answered=self.traffic.answered(), under_way=under_way)
+        if fitting >= least:
+            await self._close_all()
+        elif under_way:
             await self.traffic.room()
+        else:
+            is_of_price = budget.refused.usd == math.inf
+            few = too_few_text(budget.texts, fitting=fitting, least=least)
+            message = few if fitting and not is_of_price else budget.message
+            raise Halted(Stop(kind=budget.kind, message=message, exit_code=5))
 
     def _is_full(self, draft: Draft, text: bytes, tokens: float) -> bool:
         if not draft.requests:
@@ -142,6 +146,10 @@ class Planner:
             self._drafts[key] = await asyncio.to_thread(Draft, self.log, self.directory, self.number, request)
         return self._drafts[key]
 
+    async def _close_all(self) -> None:
+        for draft in list(self._drafts.values()):
+            await self._close(draft)
+
     async def _close(self, draft: Draft) -> None:
         del self._drafts[draft.model, draft.kind]
         if not draft.requests:
@@ -152,11 +160,12 @@ class Planner:
         self.traffic.ready(row, draft.tokens)
 
     def _abandon(self, draft: Draft) -> None:
-        """Leave a batch uncompleted: the next execution forgets it, unless there is nothing to forget."""
+        """Have the requests of a batch that is not completed wait for another one."""
         draft.abandon()
-        if not draft.requests:
-            self.log.put_back(draft.number)
-            draft.path.unlink(missing_ok=True)
+        if self.budget is not None:
+            self.budget.collected(draft.held, (), 0.0)
+        self.log.put_back(draft.number)
+        draft.path.unlink(missing_ok=True)
 
     def _refuse(self, request: Request, line: LineRow | None, message: str) -> None:
         """Settle a request that no batch takes."""

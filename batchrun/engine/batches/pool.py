@@ -74,6 +74,7 @@ class BatchPool(Overview):
         self._closed = self._parts.closed
         self._had_any = False  # batches of earlier executions
         self._given_up: Sequence[BatchRow] = ()
+        self._answered = 0  # requests, by batches that have ended
         self._ending: asyncio.Task[None] | None = None
         self._is_ending = prepared.cancels  # no new batch is planned
 
@@ -145,7 +146,7 @@ class BatchPool(Overview):
 
     async def _passes(self, batches: AsyncIterator[Sequence[Request]]) -> None:
         feed = batches
-        while not self._plans_no_more:
+        while not self.is_ending:
             planned = await self._parts.planner.plan(feed)
             await self._until_pass_is_due()
             await self._log.committed()
@@ -159,14 +160,15 @@ class BatchPool(Overview):
             await self._change()
 
     @property
-    def _plans_no_more(self) -> bool:
+    def is_ending(self) -> bool:
+        """Whether no new batch is sent."""
         return self._is_ending or self._closed.is_everything
 
     async def _until_pass_is_due(self) -> None:
         """Wait until no batch is under way, or what waits is worth a pass before that."""
         while True:
             self._changed.clear()  # first: what changes while this looks is looked at again
-            if not self._shipments or self._plans_no_more or await self._is_pass_due():
+            if not self._shipments or self.is_ending or await self._is_pass_due():
                 return
             await self._changed.wait()
 
@@ -182,15 +184,18 @@ class BatchPool(Overview):
         await self._changed.wait()
 
     async def room(self) -> None:
-        """Wait until a batch has freed some of what the caps allow; raise `Halted` where none can."""
-        if not self._shipments:
-            assert self._budget is not None
-            raise Halted(Stop(kind=self._budget.kind, message=self._budget.message, exit_code=5))
+        """Wait until a batch has ended, which frees some of what the caps allow."""
+        assert self._budget is not None
+        self._notices.full(self._budget.texts.cap)
         await self._change()
 
     def under_way(self) -> int:
         """Return how many requests are in batches that will free some."""
         return sum(each.row.requests for each in self._shipments.values())
+
+    def answered(self) -> int:
+        """Return how many requests the batches of the run have answered that have ended."""
+        return self._answered
 
     # Batches.
 
@@ -204,7 +209,7 @@ class BatchPool(Overview):
             await self._parts.courier.give_up(row)
             if self._budget is not None:  # they may be paid
                 self._budget.collected(Amount(row.reserved_usd, row.reserved_tokens), (), 1.0)
-        self._given_up = found.given_up
+        self._given_up, self._answered = found.given_up, found.answered
         for row in found.own:
             self._carry_on(row, 0.0)
         self._had_any = bool(self._shipments)
@@ -229,6 +234,7 @@ class BatchPool(Overview):
             await self._parts.courier.bring(shipment)
         delivered = await self._parts.courier.fetch(shipment)
         del self._shipments[number], self.rows[number]
+        self._answered += shipment.row.answered
         self._changed.set()
         self._settle(shipment, delivered)
         if (refusal := delivered.result.refusal) is not None:

@@ -9,7 +9,7 @@ import pytest
 from batchrun.checkpoint.batch_tables import BatchRow
 from batchrun.checkpoint.store import Store
 from batchrun.endpoint.pool.budget import NOTHING_USED, Amount, Budget
-from batchrun.engine.batches.planner import Planner, is_worth_sending
+from batchrun.engine.batches.planner import Planner
 from batchrun.engine.batches.provider import Halted
 from batchrun.job.batch_providers import Most
 from batchrun.records import Request, Stop, Usage
@@ -18,12 +18,18 @@ USED = 0.6
 """What a request has cost, of the 1 USD that it can cost at most."""
 
 
+def dollars(usd: float) -> Amount:
+    """Return a cap on money."""
+    return Amount(usd, float("inf"))
+
+
 class Provider:
     """Takes batches, and has answered the oldest one whenever room is waited for."""
 
-    def __init__(self, cap_usd: float) -> None:
-        worst, used = Amount(1.0, 0), Amount(USED, 0)
-        self.budget = Budget(Amount(cap_usd, float("inf")), NOTHING_USED, lambda request: worst, lambda *_: used)
+    def __init__(self, cap: Amount, ends_after: int | None) -> None:
+        worst, used = Amount(1.0, 10), Amount(USED, 6)
+        self.budget = Budget(cap, NOTHING_USED, lambda request: worst, lambda *_: used)
+        self.ends_after = ends_after
         self.open: list[BatchRow] = []
         self.sizes: list[int] = []
 
@@ -31,29 +37,38 @@ class Provider:
         self.open.append(row)
         self.sizes.append(row.requests)
 
+    @property
+    def is_ending(self) -> bool:
+        return self.ends_after is not None and len(self.sizes) >= self.ends_after
+
     def under_way(self) -> int:
         return sum(row.requests for row in self.open)
 
+    def answered(self) -> int:
+        return sum(self.sizes) - self.under_way()
+
     async def room(self) -> None:
-        if not self.open:
-            raise Halted(Stop(kind="cost_cap", message="no room", exit_code=5))
         row = self.open.pop(0)
-        self.budget.collected(Amount(row.reserved_usd, 0), [("m", Usage())] * row.requests, 0.0)
+        self.budget.collected(Amount(row.reserved_usd, row.reserved_tokens), [("m", Usage())] * row.requests, 0.0)
 
 
-def planned(folder: Path, rows: int, most: int, cap_usd: float) -> tuple[list[int], bool, Store]:
-    """Return the sizes of the batches of so many rows, and whether the cap has ended it."""
-    provider = Provider(cap_usd)
+def planned(
+    folder: Path, rows: int, most: int, cap: Amount, models: int = 1, ends_after: int | None = None
+) -> tuple[Provider, Stop | None, Store]:
+    """Return who has the batches of so many rows, and why planning ended."""
+    provider = Provider(cap, ends_after)
     store = Store(folder)
     store.__enter__()
-    store.model_id("m")
+    for model in range(models):
+        store.model_id(f"m{model}")
     store.start(lambda outcomes: None, lambda problem: None)
     store.batches.open()
 
     async def feed() -> AsyncIterator[Sequence[Request]]:
-        yield [Request(row, "m", 0, bytes(16), b'{"model":"m"}', None) for row in range(rows)]
+        for row in range(rows):
+            yield [Request(row, f"m{row % models}", 0, bytes(16), b"{}", None)]
 
-    async def plan() -> bool:
+    async def plan() -> Stop | None:
         await store.batches.committed()
         planner = Planner(
             log=store.batches,
@@ -69,50 +84,67 @@ def planned(folder: Path, rows: int, most: int, cap_usd: float) -> tuple[list[in
         )
         try:
             await planner.plan(feed())
-        except Halted:
-            return True
+        except Halted as halted:
+            return halted.stop
         finally:
             await store.batches.committed()
-        return False
+        return None
 
-    return provider.sizes, asyncio.run(plan()), store
+    return provider, asyncio.run(plan()), store
 
 
 def test_without_a_cap_in_the_way_batches_are_full(tmp_path: Path) -> None:
-    sizes, is_halted, store = planned(tmp_path, rows=250, most=100, cap_usd=1000)
-    assert (sizes, is_halted) == ([100, 100, 50], False)
+    provider, stop, store = planned(tmp_path, rows=250, most=100, cap=dollars(1000))
+    assert (provider.sizes, stop) == ([100, 100, 50], None)
     store.__exit__(None, None, None)
 
 
 def test_under_a_cap_no_batch_is_small_while_others_will_free_some(tmp_path: Path) -> None:
     """Each that ends frees 8 of its 20 requests: without waiting for more, nearly all later ones would be so small."""
-    sizes, is_halted, store = planned(tmp_path, rows=600, most=20, cap_usd=400)
-    assert not is_halted
-    assert sum(sizes) == 600
-    assert sum(size < 20 for size in sizes) <= 3
+    provider, stop, store = planned(tmp_path, rows=600, most=20, cap=dollars(400))
+    assert stop is None
+    assert sum(provider.sizes) == 600
+    assert sum(size < 20 for size in provider.sizes) <= 3
     store.__exit__(None, None, None)
 
 
 def test_what_fits_into_a_cap_at_once_is_not_held_back(tmp_path: Path) -> None:
-    sizes, is_halted, store = planned(tmp_path, rows=500, most=100, cap_usd=350)
-    assert not is_halted
-    assert sizes[:4] == [100, 100, 100, 50]
-    assert min(sizes) >= 10
+    provider, stop, store = planned(tmp_path, rows=500, most=100, cap=dollars(350))
+    assert stop is None
+    assert provider.sizes[:4] == [100, 100, 100, 50]
+    assert min(provider.sizes) >= 10
     store.__exit__(None, None, None)
 
 
-def test_at_the_end_of_a_cap_what_fits_is_sent_and_no_draft_is_left(tmp_path: Path) -> None:
-    sizes, is_halted, store = planned(tmp_path, rows=500, most=100, cap_usd=100)
-    assert is_halted
-    assert sizes[0] == 100
-    assert sum(sizes) * USED <= 100
-    assert (100 - sum(sizes) * USED) < 1.0
-    assert [row.step for row in store.batches.batches()] == ["written"] * len(sizes)
+@pytest.mark.parametrize("models", [1, 4])
+@pytest.mark.parametrize("cap", [dollars(100), Amount(float("inf"), 1000)])
+def test_at_the_end_of_a_cap_no_batch_is_small_and_what_still_fits_is_stated(
+    tmp_path: Path, cap: Amount, models: int
+) -> None:
+    """All models together count: their batches are answered at the same time. No draft is left, and nothing is held."""
+    provider, stop, store = planned(tmp_path, rows=500, most=100, cap=cap, models=models)
+    assert stop is not None
+    rounds = [sum(provider.sizes[first : first + models]) for first in range(0, len(provider.sizes), models)]
+    assert rounds == [100, 40, 16]
+    assert "leaves room for 6 requests and not for another one" in stop.message
+    assert "none of fewer than 10 requests is sent" in stop.message
+    assert [row.step for row in store.batches.batches()] == ["written"] * len(provider.sizes)
+    assert provider.budget.account.room == cap
+    assert len(list((tmp_path / "batches").iterdir())) == len(provider.sizes)
     store.__exit__(None, None, None)
 
 
-@pytest.mark.parametrize(
-    ("requests", "under_way", "is_worth"), [(0, 0, False), (1, 0, True), (9, 100, False), (10, 100, True)]
-)
-def test_a_batch_is_worth_sending_next_to_those_under_way(requests: int, under_way: int, is_worth: bool) -> None:
-    assert is_worth_sending(requests, under_way) is is_worth
+def test_a_cap_that_holds_one_request_at_a_time_has_it_sent_and_says_so(tmp_path: Path) -> None:
+    provider, stop, store = planned(tmp_path, rows=5, most=100, cap=dollars(1.5))
+    assert provider.sizes == [1]
+    assert stop is not None
+    assert "leaves no room for another request" in stop.message
+    store.__exit__(None, None, None)
+
+
+def test_at_the_end_of_batches_nothing_more_is_planned_and_nothing_held(tmp_path: Path) -> None:
+    """Ordinary requests take over, under the same cap."""
+    provider, stop, store = planned(tmp_path, rows=500, most=100, cap=dollars(250), ends_after=2)
+    assert (provider.sizes, stop) == ([100, 100], None)
+    assert provider.budget.account.room == dollars(50)
+    store.__exit__(None, None, None)
