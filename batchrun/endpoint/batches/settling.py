@@ -71,7 +71,7 @@ def settled(line: Line, reply: Reply | None, rules: Rules, now_ms: int) -> Outco
     """
     if reply is None:
         return Again(line, Usage())
-    verdict = judge(reply, rules.kind)
+    verdict = _judged(reply, rules.kind, lambda: rules.body_of(line))
     line = line._replace(attempts=line.attempts + 1)
     if verdict.kind is None:
         return _checked(line, reply, verdict, rules, now_ms)
@@ -91,9 +91,15 @@ def missing(line: Line, rules: Rules, now_ms: int) -> Outcome | Again:
     return settled(line, _MISSING, rules, now_ms)
 
 
-def refusal(reply: Reply | None, kind: RequestKind) -> Verdict | None:
-    """Return why the whole run may be refused, as far as one line shows; None where it is the line's own matter."""
-    verdict = None if reply is None else judge(reply, kind)
+def refusal(reply: Reply | None, kind: RequestKind, body: Callable[[], bytes | None]) -> Verdict | None:
+    """Return why the whole run may be refused, as far as one line shows; None where it is the line's own matter.
+
+    Args:
+        reply: to the line.
+        kind: of its request.
+        body: returns the body that it was sent with; None where it is not known any more.
+    """
+    verdict = None if reply is None else _judged(reply, kind, body)
     if verdict is None or verdict.kind is None:
         return None
     run = EFFECTS[verdict.kind].run
@@ -118,6 +124,12 @@ def refused_outcome(line: Line, message: str, now_ms: int, endpoint: str) -> Out
     return _made(line, "bad_request", message, None, None, Usage(), now_ms, endpoint)
 
 
+def _judged(reply: Reply, kind: RequestKind, body: Callable[[], bytes | None]) -> Verdict:
+    """Return what a reply means; what an error repeats of the request does not count."""
+    verdict = judge(reply, kind)
+    return verdict if verdict.kind is None else judge(reply, kind, body() or b"")
+
+
 def _checked(line: Line, reply: Reply, verdict: Verdict, rules: Rules, now_ms: int) -> Outcome | Again:
     """Return an answer that fits the job's schema; have one that does not asked again, or fail."""
     repair = rules.repair
@@ -125,7 +137,8 @@ def _checked(line: Line, reply: Reply, verdict: Verdict, rules: Rules, now_ms: i
     if complaint is None or repair is None or verdict.answer is None:
         return _outcome(line, reply, verdict, rules, now_ms)
     if EFFECTS[complaint.kind].row is ForRow.REPAIR and line.repairs < repair.attempts:
-        first = rules.body_of(line)
+        sent = rules.body_of(line)
+        first = sent if sent is None or not line.repairs else repair.body_before(sent)
         body = None if first is None else repair.body_again(first, verdict.answer, complaint)
         return Again(line._replace(repairs=line.repairs + 1, body=body), verdict.usage)
     return _outcome(line, reply, Verdict(complaint.kind, complaint.text, verdict.usage), rules, now_ms)

@@ -47,11 +47,25 @@ class Repair:
         """Return the body of the request that asks again; see `asked_again`."""
         asked: dict[str, Any] = orjson.loads(first_body)
         more = repair_messages(self._schema.schema, shown_of(answer).response, complaint)
-        key = "messages" if "messages" in asked else "input"
+        key = _key_of(asked)
         before = asked[key]
         asked[key] = [*([{"role": "user", "content": before}] if isinstance(before, str) else before), *more]
         return orjson.dumps(asked)
 
+    def body_before(self, body: bytes) -> bytes:
+        """Return the row's first body, by one that asks again: without the messages that this adds."""
+        asked: dict[str, Any] = orjson.loads(body)
+        key = _key_of(asked)
+        asked[key] = asked[key][:-_ADDED]
+        return orjson.dumps(asked)
+
+
+def _key_of(body: Mapping[str, Any]) -> str:
+    return "messages" if "messages" in body else "input"
+
+
+_ADDED = 2
+"""Messages of `repair_messages`."""
 
 _MOST_SCHEMA = 4_000
 

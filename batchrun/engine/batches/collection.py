@@ -8,6 +8,7 @@ import asyncio
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import cast
 
@@ -70,7 +71,7 @@ class Collector:
             kind, self.endpoint, self.max_attempts, self.repair, lambda line: sent.body_of(self._place(row, line))
         )
         files, is_lost = await self._downloaded(row, state)
-        result.refusal = await self._refusal(row, files, kind, len(lines))
+        result.refusal = await self._refusal(row, files, sent, len(lines))
         if result.refusal is None:
             async for some in answers_in(files, self.provider.hidden):
                 await self._has_room()
@@ -179,15 +180,15 @@ class Collector:
                 is_lost = True
         return found, is_lost
 
-    async def _refusal(self, row: BatchRow, files: list[Path], kind: RequestKind, total: int) -> Verdict | None:
+    async def _refusal(self, row: BatchRow, files: list[Path], sent: Sent, total: int) -> Verdict | None:
         """Return why all lines were refused, if they were for the same reason, and that reason is the whole run's."""
         if self.has_answered(row.model):
             return None
+        kind, count = cast("RequestKind", row.kind), 0
         first: Verdict | None = None
-        count = 0
         async for some in answers_in(files, self.provider.hidden):
             for answered in some:
-                verdict = refusal(answered.reply, kind)
+                verdict = refusal(answered.reply, kind, partial(sent.body_of, answered.place))
                 if verdict is None or (first is not None and verdict.kind != first.kind):
                     return None
                 first, count = first or verdict, count + 1

@@ -77,11 +77,43 @@ def test_an_answer_that_does_not_fit_is_asked_again_with_the_reason_as_often_as_
     assert (last.kind, last.attempts) == ("invalid_response", 2)
 
 
+@pytest.mark.parametrize("before", [[{"role": "user", "content": "Hi"}], "Hi"])
+def test_what_was_asked_again_is_asked_again_without_the_first_repair(before: Any) -> None:
+    """As in the ordinary way: every token is paid for. The body at hand is that of the repair before."""
+    key = "messages" if isinstance(before, list) else "input"
+    repair = Repair(Response(schema=SCHEMA, repair_attempts=2))
+    bodies = [orjson.dumps({"model": "m", key: before})]
+    line = LINE
+    for text in ("no JSON", "again no JSON"):
+        became = settled(line, answer(text), Rules("chat", "", 3, repair, lambda line: bodies[-1]), 5)
+        assert isinstance(became, Again)
+        assert became.line.body is not None
+        line = became.line
+        bodies.append(became.line.body)
+    [*first, theirs, ours] = orjson.loads(bodies[-1])[key]
+    assert first == [{"role": "user", "content": "Hi"}]
+    assert theirs["content"] == "again no JSON"
+    assert ours["role"] == "user"
+
+
+@pytest.mark.parametrize("text", ["invalid api key", "model not found", "rate limit reached, try again in 5s"])
+def test_what_an_error_repeats_of_the_request_does_not_count(text: str) -> None:
+    """A prompt about such an error is a row's own matter."""
+    body = orjson.dumps({"model": "m", "messages": [{"role": "user", "content": f"Explain: {text}"}]})
+    echo = reply(400, {"error": {"message": f"cannot parse the request: Explain: {text}"}})
+    outcome = settled(LINE, echo, Rules("chat", "", 3, None, lambda line: body), 5)
+    assert isinstance(outcome, Outcome)
+    assert outcome.kind == "bad_request"
+    found = refusal(echo, "chat", lambda: body)
+    assert found is not None
+    assert found.kind == "bad_request"
+
+
 def test_a_batch_ends_the_run_only_where_all_lines_were_refused_and_the_row_is_not_at_fault() -> None:
-    key, bad = refusal(error(401), "chat"), refusal(error(400), "chat")
+    key, bad = refusal(error(401), "chat", bytes), refusal(error(400), "chat", bytes)
     assert key is not None
     assert bad is not None
-    assert refusal(answer("Yes"), "chat") is None
+    assert refusal(answer("Yes"), "chat", bytes) is None
     assert stops_run(1, 1, key)
     assert not stops_run(9, 9, bad)
     assert stops_run(10, 10, bad)
