@@ -11,11 +11,14 @@ import pyarrow.parquet as pq
 from batchrun.errors import InputError
 from batchrun.prompts.input.files import InputFile, is_same, nearest
 from batchrun.prompts.input.first_run import column_names
+from batchrun.prompts.input.flat_lines import FlatLines, line_lists
+from batchrun.prompts.input.json_lines import parsed
 from batchrun.prompts.input.parquet_file import open_parquet, parquet_batches, row_count
 from batchrun.prompts.input.parts import Numbers
 from batchrun.prompts.input.reader import RowReader, open_file, unreadable
 from batchrun.prompts.input.types import array, cast_to_texts, merged, parquet_type, sound, storable, texts, type_of
 from batchrun.prompts.values import sound as sound_value
+from batchrun.records import Row
 
 _BATCH_ROWS = 1024
 
@@ -148,6 +151,8 @@ class InputColumns:
         try:
             if file.format in _PARQUET:
                 yield from self._parquet_batches(file, limit)
+            elif file.format == "jsonl" and numbers is None and (flat := self._flat_lines()) is not None:
+                yield from self._line_batches(file, limit, flat)
             else:
                 is_guess = self._look_rows is not None and file.format in _TYPED
                 yield from (self._batch_of(rows, is_guess=is_guess) for rows in _rows(file, limit, numbers))
@@ -156,6 +161,25 @@ class InputColumns:
         except (pa.ArrowException, OverflowError, TypeError) as problem:
             cure = "if the file has not changed, leave the column out with --keep"
             raise InputError(f"{file.shown}: does not fit the schema found before: {problem}; {cure}") from problem
+
+    def _flat_lines(self) -> FlatLines | None:
+        return FlatLines.of(self._types, self._others, self.schema) if len(self._others) < _MOST_COLUMNS else None
+
+    def _line_batches(self, file: InputFile, limit: int | None, flat: FlatLines) -> Iterator[pa.RecordBatch]:
+        """Yield the rows of JSON Lines, of most of which no dict is made."""
+        left = limit
+        for lines in line_lists(file, _BATCH_ROWS):
+            arrays = flat.arrays(lines)
+            if arrays is not None:
+                batch = _record_batch(arrays, self.schema, len(lines))[:left]
+            elif rows := _columns_of(parsed(lines, 0, file, 1))[:left]:  # where they are shows only in messages
+                batch = self._batch_of(rows, is_guess=self._look_rows is not None)
+            else:
+                continue
+            yield batch
+            left = None if left is None else left - batch.num_rows
+            if left == 0:
+                return
 
     def _batch_of(self, rows: list[dict[str, Any] | None], *, is_guess: bool) -> pa.RecordBatch:
         known = [row or {} for row in rows]
@@ -232,7 +256,7 @@ def _rows(file: InputFile, limit: int | None, numbers: Numbers | None = None) ->
     reader = RowReader([file], limit=limit, batch_rows=_BATCH_ROWS, numbers=numbers)
     done = 0
     for rows in reader.steps():
-        columns = [row.columns if row.problem is None else _readable(row.columns) for row in rows]
+        columns = _columns_of(rows)
         if numbers is not None:
             places = [row.number - done for row in rows]
             some, columns = columns, [None] * (reader.rows_read - done)
@@ -241,6 +265,10 @@ def _rows(file: InputFile, limit: int | None, numbers: Numbers | None = None) ->
             done = reader.rows_read
         if columns:
             yield columns
+
+
+def _columns_of(rows: list[Row]) -> list[dict[str, Any] | None]:
+    return [row.columns if row.problem is None else _readable(row.columns) for row in rows]
 
 
 def _readable(columns: dict[str, Any] | None) -> dict[str, Any] | None:

@@ -42,7 +42,7 @@ def jsonl_parts(source: Iterator[Chunk], reading: Reading) -> Rows:
                 continue  # blank lines pack so well that a small file may hold millions of them
             line = block.number + start
             if reading.numbers is None or number == reading.first:
-                rows = _parsed(lines, number, file, line)
+                rows = parsed(lines, number, file, line)
                 if number == reading.first and rows:
                     _refuse_document(file, lines, head.content)
                 number += len(rows)
@@ -59,7 +59,7 @@ def _chosen(
     rows: list[Row] = []
     for chosen in numbers(number, number + len(filled)) if filled else ():
         index = filled[chosen - number]
-        rows += _parsed([lines[index]], chosen, file, line_number + index)
+        rows += parsed([lines[index]], chosen, file, line_number + index)
     return rows, number + len(filled)
 
 
@@ -67,7 +67,8 @@ _new = tuple.__new__
 """Makes a record in half the time of its constructor: there are millions of rows."""
 
 
-def _parsed(lines: list[bytes], number: int, file: InputFile, line_number: int) -> list[Row]:
+def parsed(lines: list[bytes], number: int, file: InputFile, line_number: int) -> list[Row]:
+    """Return the rows of some lines, given the numbers of the first row and of the first line."""
     rows = []
     place, folder = f"{file.name}:", file.folder
     if is_frame(file.path):  # nobody has seen its lines

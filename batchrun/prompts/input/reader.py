@@ -2,7 +2,7 @@
 
 import zlib
 from collections.abc import Collection, Iterator, Sequence
-from contextlib import ExitStack
+from contextlib import contextmanager
 from pathlib import Path
 from typing import BinaryIO, cast
 
@@ -114,22 +114,11 @@ class RowReader:
         self.is_complete = True
 
     def _parts_of(self, file: InputFile) -> Iterator[Part]:
-        with ExitStack() as opened:
-            try:
-                raw = self._open(file, opened)
-                columns, numbers = self._columns, self._numbers
-                reading = Reading(file, self.rows_read, self._batch_rows, self._first, columns, self._as_bytes, numbers)
-                parts = ROWS[file.format](raw, reading)
-                yield from parts if not file.encoding else _naming(file.encoding, parts)
-            except (OSError, EOFError, zlib.error, pa.ArrowException) as problem:
-                raise unreadable(file, problem) from problem
-
-    def _open(self, file: InputFile, opened: ExitStack) -> BinaryIO:
-        if not file.is_stdin:
-            return opened.enter_context(open_file(file))
-        if self._stdin is None:
-            raise InputError("-: standard input is closed; pipe the rows in, or name a file")
-        return self._stdin
+        with opened(file, self._stdin) as raw:
+            columns, numbers = self._columns, self._numbers
+            reading = Reading(file, self.rows_read, self._batch_rows, self._first, columns, self._as_bytes, numbers)
+            parts = ROWS[file.format](raw, reading)
+            yield from parts if not file.encoding else _naming(file.encoding, parts)
 
 
 def _naming(encoding: str, parts: Rows) -> Rows:
@@ -141,6 +130,29 @@ def _naming(encoding: str, parts: Rows) -> Rows:
 
 def _named(encoding: str, problem: str) -> str:
     return f"is not {encoding}" if problem.startswith("is not UTF-8") else problem
+
+
+@contextmanager
+def opened(file: InputFile, stdin: BinaryIO | None = None) -> Iterator[BinaryIO]:
+    """Open a file for reading; turn errors of reading it into those that name it.
+
+    Args:
+        file: to be read.
+        stdin: what `-` stands for; it stays open.
+
+    Raises:
+        InputError: it cannot be read, or breaks off.
+    """
+    if file.is_stdin and stdin is None:
+        raise InputError("-: standard input is closed; pipe the rows in, or name a file")
+    try:
+        if stdin is not None and file.is_stdin:
+            yield stdin
+        else:
+            with open_file(file) as raw:
+                yield raw
+    except (OSError, EOFError, zlib.error, pa.ArrowException) as problem:
+        raise unreadable(file, problem) from problem
 
 
 def open_file(file: InputFile) -> BinaryIO:

@@ -24,7 +24,7 @@ LONG = pa.decimal256(19, 0)
 Parquet is not read as this type: its decimals of up to 38 digits are decimal128.
 """
 
-_MOST_EXACT = 2**53
+MOST_EXACT = 2**53
 """Largest whole number up to which a 64-bit fraction holds every one. Source: IEEE 754."""
 
 
@@ -79,7 +79,7 @@ def parquet_type(parquet: pq.ParquetFile, field: pa.Field) -> pa.DataType:
 def _is_short(statistics: Any) -> bool:
     if statistics is None or not statistics.has_min_max:
         return False
-    return all(isinstance(each, int) and abs(each) <= _MOST_EXACT for each in (statistics.min, statistics.max))
+    return all(isinstance(each, int) and abs(each) <= MOST_EXACT for each in (statistics.min, statistics.max))
 
 
 def _all_long(kind: pa.DataType) -> pa.DataType:
