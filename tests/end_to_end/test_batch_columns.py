@@ -29,7 +29,7 @@ PASSING = ("500", "503", "429", "empty_choices", "off_schema", "null_content")
 def differences(batchrun: Any, *asked: Any) -> dict[str, list[Any]]:
     """Return the columns that differ between the two ways, with both values of each row that differs.
 
-    Each way has its own server, which counts how often a request was sent; what each has paid is what its server billed.
+    Each way has its own server, which counts how often a request was sent, and has billed what the run says it paid.
     """
     for folder, flags in (("plain", ()), ("batched", ("--via", "batch"))):
         settings = Settings(latency_s=0, concurrency_limit=None, batch_validation_s=0.01)
