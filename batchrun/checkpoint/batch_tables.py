@@ -135,14 +135,18 @@ def forget_others(connection: sqlite3.Connection) -> None:
 
 
 def in_batches(connection: sqlite3.Connection) -> tuple[int, int]:
-    """Return how many open requests are in batches, and how many of these are not in the temporary table `asked`."""
+    """Return how many open requests are in batches, and how many of these are not in the temporary table `asked`.
+
+    Only batches that may be under way count: one that was never created costs nothing.
+    """
     if not has_lines(connection):
         return 0, 0
     count, others = connection.execute(
         "SELECT count(*), count(CASE WHEN asked.id IS NULL THEN 1 END) FROM batch_lines LEFT JOIN asked "
         "ON asked.id = batch_lines.id AND batch_lines.key IN (asked.key, ?) "
-        "WHERE batch IN (SELECT id FROM batches WHERE step <> ?) AND batch_lines.id NOT IN (SELECT id FROM outcomes)",
-        (NOT_KNOWN, WRITING),  # a file that was not completed is never sent
+        "WHERE batch IN (SELECT id FROM batches WHERE step IN (?, ?)) "
+        "AND batch_lines.id NOT IN (SELECT id FROM outcomes)",
+        (NOT_KNOWN, CREATING, CREATED),
     ).fetchone()
     return int(count), int(others)
 

@@ -11,6 +11,7 @@ from batchrun.endpoint.pool.repair import Repair
 from batchrun.engine.access import Access
 from batchrun.engine.batches.open import refuse_to_leave
 from batchrun.engine.batches.salvaged import complete
+from batchrun.engine.batches.unsent import forget_unsent
 from batchrun.engine.caps import budget_of
 from batchrun.engine.options import Options
 from batchrun.engine.preflight.preview import preview
@@ -21,6 +22,7 @@ from batchrun.engine.row_counter import count_quickly
 from batchrun.engine.shared_limit import LimitMemory, learned_limits
 from batchrun.engine.unsettled import is_all_settled
 from batchrun.errors import JobError
+from batchrun.job.endpoint import BATCH
 from batchrun.job.sections import Job
 from batchrun.prompts.source import Source
 from batchrun.records import summed
@@ -101,6 +103,8 @@ def _fitted(job: Job, options: Options, source: Source, store: Store, repair: Re
     fits = fit(store, job, source, agree=options.agree, say=say)
     settled = summed(store.totals.values()).requests
     _reuse(job, options, source, store, repair, fits=fits)
+    with store.using() as connection:
+        forget_unsent(connection, job.run_directory, is_by_batch=job.endpoint.via == BATCH)
     return fits, settled
 
 

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from batchrun.checkpoint import facts
+from batchrun.checkpoint.batch_tables import WRITING
 from batchrun.checkpoint.history import Ended, ExecutionTimes
 from batchrun.checkpoint.reader import Checkpoint
 from batchrun.errors import RunDirectoryError
@@ -103,7 +104,7 @@ def recorded_in(checkpoint: Checkpoint, *, is_running: bool) -> Recorded:
         checkpoint: open.
         is_running: whether a process works on the run.
     """
-    batches = checkpoint.batches()
+    batches = [row for row in checkpoint.batches() if is_running or row.step != WRITING]
     rows, is_exact = checkpoint.fact(facts.TOTAL), checkpoint.fact(facts.IS_TOTAL_EXACT) is True
     settled = summed(checkpoint.totals().values()).requests
     total = None if rows is None else output_rows(RowCount(rows, is_exact), per_row=1, settled=settled)

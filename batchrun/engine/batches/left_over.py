@@ -4,9 +4,8 @@ import asyncio
 from typing import NamedTuple
 
 from batchrun.checkpoint import facts
-from batchrun.checkpoint.batch_tables import COLLECTED, CREATED, CREATING, WRITING, WRITTEN, BatchRow
+from batchrun.checkpoint.batch_tables import COLLECTED, CREATED, CREATING, BatchRow
 from batchrun.checkpoint.store import Store
-from batchrun.engine.batches.draft import input_file
 from batchrun.engine.batches.open import account_of, as_it_is_at
 from batchrun.engine.batches.parts import Parts
 from batchrun.engine.batches.provider import Halted
@@ -24,7 +23,7 @@ class LeftOver(NamedTuple):
 
 
 async def left_over(job: Job, store: Store, parts: Parts, *, is_ending: bool) -> LeftOver:
-    """Return the batches that are not collected; forget those whose files were never completed.
+    """Return the batches that are not collected.
 
     Args:
         job: that is run.
@@ -46,13 +45,8 @@ async def left_over(job: Job, store: Store, parts: Parts, *, is_ending: bool) ->
         parts.owner.take_over()
     left, given_up = [], []
     for row in as_it_is_at(account, before, rows, is_other_key=parts.owner.is_other):
-        path = input_file(job.run_directory, row.id)
-        if row.step == WRITING or (row.step == WRITTEN and not path.exists()):
-            store.batches.put_back(row.id)
-            path.unlink(missing_ok=True)
-        elif refusal is not None and row.step in (CREATING, CREATED):
+        if refusal is not None and row.step in (CREATING, CREATED):
             given_up.append(row)
         elif row.step != COLLECTED:
             left.append(row)
-    await store.batches.committed()
     return LeftOver(left, given_up, sum(row.answered for row in rows if row.step == COLLECTED))

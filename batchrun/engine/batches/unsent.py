@@ -1,0 +1,45 @@
+"""Forgets batches that were never created, where what they would bring is not what the run needs now.
+
+Their files were written, perhaps uploaded, and nothing was paid. Created after an edit, or after other requests have
+answered their rows, they would be paid and not used.
+"""
+
+import sqlite3
+from pathlib import Path
+
+from batchrun.checkpoint.batch_tables import UPLOADED, WRITING, WRITTEN, has_table
+from batchrun.engine.batches.draft import input_file, remove_folder
+
+_OPEN_LINES = """
+SELECT count(*) FROM batch_lines WHERE batch = batches.id AND id NOT IN (SELECT id FROM outcomes)
+"""
+
+_UNSENT = f"""
+SELECT id, step, requests = ({_OPEN_LINES}) FROM batches WHERE step IN (?, ?, ?)
+"""
+
+
+def forget_unsent(connection: sqlite3.Connection, directory: Path, *, is_by_batch: bool) -> None:
+    """Have requests of batches that were never created wait for new ones, unless all are open and sent in batches now.
+
+    Args:
+        connection: to the checkpoint, which fits the job.
+        directory: of the run.
+        is_by_batch: whether the run sends in batches now.
+    """
+    if not has_table(connection, "batch_lines"):
+        return
+    found = connection.execute(_UNSENT, (WRITING, WRITTEN, UPLOADED)).fetchall()
+    useless = [
+        number
+        for number, step, is_whole in found
+        if not (is_by_batch and is_whole and step != WRITING and input_file(directory, number).exists())
+    ]
+    connection.execute("BEGIN IMMEDIATE")
+    connection.executemany("UPDATE batch_lines SET batch = 0 WHERE batch = ?", [(each,) for each in useless])
+    connection.executemany("DELETE FROM batches WHERE id = ?", [(each,) for each in useless])
+    connection.execute("DELETE FROM batch_lines WHERE batch = 0 AND id IN (SELECT id FROM outcomes)")
+    connection.execute("COMMIT")
+    for number in useless:
+        input_file(directory, number).unlink(missing_ok=True)
+    remove_folder(directory)
