@@ -3,7 +3,7 @@
 import sqlite3
 from collections.abc import Mapping
 
-from batchrun.checkpoint.batch_tables import AnswerRow, has_table
+from batchrun.checkpoint.batch_tables import AnswerRow
 from batchrun.checkpoint.tables import pack
 from batchrun.records import OutcomeColumns
 
@@ -32,7 +32,5 @@ def lines_around(connection: sqlite3.Connection, columns: OutcomeColumns, models
 
 
 def _between(connection: sqlite3.Connection, first: int, last: int) -> dict[int, AnswerRow]:
-    if not has_table(connection, "batch_answers"):
-        return {}
     query = "SELECT * FROM batch_answers WHERE id BETWEEN ? AND ?"
     return {row[0]: AnswerRow(*row) for row in connection.execute(query, (first, last))}

@@ -1,10 +1,13 @@
-"""The tables of batches, which only a run by batches has, and their rows."""
+"""The tables of batches, and their rows."""
 
-import sqlite3
-from typing import NamedTuple
+from __future__ import annotations
 
-TABLES = (
-    """
+from typing import TYPE_CHECKING, NamedTuple
+
+if TYPE_CHECKING:  # the shapes of rows need this module, and no database
+    import sqlite3
+
+_BATCHES = """
 CREATE TABLE IF NOT EXISTS batches (
     id INTEGER PRIMARY KEY,       -- from 1
     model TEXT NOT NULL,
@@ -22,29 +25,53 @@ CREATE TABLE IF NOT EXISTS batches (
     created_at_ms INTEGER,
     expires_at_ms INTEGER,
     message TEXT                  -- why it failed
-)""",
+)"""
+_LINES = (
     """
-CREATE TABLE IF NOT EXISTS batch_lines (
-    id INTEGER PRIMARY KEY,       -- of the request, as of its outcome
-    batch INTEGER NOT NULL,       -- 0: it waits for the next one
-    key BLOB NOT NULL,            -- request_key
+CREATE TABLE batch_lines (        -- as BatchLine
+    batch INTEGER NOT NULL,
+    place INTEGER NOT NULL,
+    id INTEGER,
+    key BLOB NOT NULL,
     custom_id TEXT,
-    attempts INTEGER NOT NULL,    -- in earlier batches, as are the three that follow
+    attempts INTEGER NOT NULL,
     throttled INTEGER NOT NULL,
     spent INTEGER NOT NULL,
     repairs INTEGER NOT NULL,
-    body BLOB                     -- of a repair
+    body BLOB,
+    UNIQUE (batch, place)
 )""",
-    "CREATE INDEX IF NOT EXISTS batch_lines_of ON batch_lines (batch)",
-    """
+    "CREATE INDEX batch_lines_for ON batch_lines (id)",
+)
+_ANSWERS = """
 CREATE TABLE IF NOT EXISTS batch_answers (
     id INTEGER PRIMARY KEY,       -- of the outcome
     key BLOB NOT NULL,            -- of its request; with the time it tells whether the outcome is still the same
     finished_at_ms INTEGER NOT NULL,
     before BLOB NOT NULL,         -- the provider's line up to the body of the answer, which is in the outcome
     after BLOB NOT NULL           -- what follows it
-)""",
+)"""
+
+TABLES = (_BATCHES, *_LINES, _ANSWERS)
+
+_LINES_BEFORE = """
+CREATE TABLE IF NOT EXISTS batch_lines (
+    id INTEGER PRIMARY KEY, batch INTEGER NOT NULL, key BLOB NOT NULL, custom_id TEXT, attempts INTEGER NOT NULL,
+    throttled INTEGER NOT NULL, spent INTEGER NOT NULL, repairs INTEGER NOT NULL, body BLOB
+)"""
+_AS_NOW = "SELECT batch, id AS place, id, key, custom_id, attempts, throttled, spent, repairs, body"
+
+MIGRATION = (
+    _BATCHES,
+    _ANSWERS,
+    _LINES_BEFORE,
+    "DROP INDEX IF EXISTS batch_lines_of",
+    "ALTER TABLE batch_lines RENAME TO batch_lines_before",
+    *_LINES,
+    f"INSERT INTO batch_lines {_AS_NOW} FROM batch_lines_before",
+    "DROP TABLE batch_lines_before",
 )
+"""Of version 6, whose tables only a run by batches had."""
 
 WRITING, WRITTEN, UPLOADED, CREATING, CREATED, COLLECTED = (
     "writing",
@@ -99,66 +126,26 @@ class AnswerRow(NamedTuple):
     after: bytes
 
 
-class LineRow(NamedTuple):
-    """A row of `batch_lines`."""
-
-    id: int
-    batch: int
-    key: bytes
-    custom_id: str | None
-    attempts: int = 0
-    throttled: int = 0
-    spent: int = 0
-    repairs: int = 0
-    body: bytes | None = None
+def pretend(connection: sqlite3.Connection) -> None:
+    """Let a connection that only reads a file of version 6 see its batches and lines as they are now."""
+    names = {name for (name,) in connection.execute("SELECT name FROM main.sqlite_schema")}
+    if "batch_lines" in names:
+        connection.execute(f"CREATE TEMP TABLE batch_lines AS {_AS_NOW} FROM main.batch_lines")
+        return
+    for statement in (_BATCHES, _LINES[0], _ANSWERS):
+        connection.execute(statement.replace("CREATE TABLE", "CREATE TEMP TABLE", 1))
 
 
 def read_batches(connection: sqlite3.Connection) -> list[BatchRow]:
     """Return the batches of a checkpoint; none where the run has never sent any."""
-    if not has_table(connection, "batch_lines"):
-        return []
     return [BatchRow(*row) for row in connection.execute("SELECT * FROM batches ORDER BY id")]
-
-
-def forget_others(connection: sqlite3.Connection) -> None:
-    """Forget lines of requests that are not in the temporary table `asked`: their answers are paid, and not used."""
-    if has_lines(connection):
-        connection.execute(
-            "UPDATE batch_lines SET key = asked.key, custom_id = asked.custom_id FROM asked "
-            "WHERE asked.id = batch_lines.id AND batch_lines.key = ?",
-            (NOT_KNOWN,),
-        )
-        connection.execute(
-            "DELETE FROM batch_lines WHERE NOT EXISTS "
-            "(SELECT 1 FROM asked WHERE asked.id = batch_lines.id AND asked.key = batch_lines.key)"
-        )
-
-
-def in_batches(connection: sqlite3.Connection) -> tuple[int, int]:
-    """Return how many open requests are in batches, and how many of these are not in the temporary table `asked`.
-
-    Only batches that may be under way count: one that was never created costs nothing.
-    """
-    if not has_lines(connection):
-        return 0, 0
-    count, others = connection.execute(
-        "SELECT count(*), count(CASE WHEN asked.id IS NULL THEN 1 END) FROM batch_lines LEFT JOIN asked "
-        "ON asked.id = batch_lines.id AND batch_lines.key IN (asked.key, ?) "
-        "WHERE batch IN (SELECT id FROM batches WHERE step IN (?, ?)) "
-        "AND batch_lines.id NOT IN (SELECT id FROM outcomes)",
-        (NOT_KNOWN, CREATING, CREATED),
-    ).fetchone()
-    return int(count), int(others)
 
 
 def has_lines(connection: sqlite3.Connection) -> bool:
     """Return whether requests are in batches, or wait for the next one."""
-    return has_table(connection, "batch_lines") and bool(
-        connection.execute("SELECT EXISTS (SELECT 1 FROM batch_lines)").fetchone()[0]
-    )
+    return bool(connection.execute("SELECT EXISTS (SELECT 1 FROM batch_lines)").fetchone()[0])
 
 
-def has_table(connection: sqlite3.Connection, name: str) -> bool:
-    """Return whether a checkpoint has a table."""
-    (count,) = connection.execute("SELECT count(*) FROM sqlite_schema WHERE name = ?", (name,)).fetchone()
-    return bool(count)
+def has_free_lines(connection: sqlite3.Connection) -> bool:
+    """Return whether batches have requests that the job does not have now."""
+    return bool(connection.execute("SELECT EXISTS (SELECT 1 FROM batch_lines WHERE id IS NULL)").fetchone()[0])

@@ -1,8 +1,9 @@
 """The batches of a run, and which requests are in them: noted before anybody relies on it.
 
-Two tables, which only a run by batches has. A request that is in a batch, or waits for the next one, has a line; a line
-leaves in the transaction that finds its outcome on the disk. So a request has an outcome, or a line, or was never sent.
-A change is queued like an outcome; `committed` waits until it is in the file.
+A request that is in a batch, or waits for the next one, has a line; a line leaves in the transaction that finds its
+outcome on the disk. So a request has an outcome, or a line, or was never sent. Besides, a batch may have lines that are
+for no request of the job, since it was edited. A change is queued like an outcome; `committed` waits until it is in the
+file.
 """
 
 import asyncio
@@ -14,18 +15,26 @@ from collections.abc import Callable, Collection, Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
-from batchrun.checkpoint.batch_tables import TABLES, AnswerRow, BatchRow, LineRow
+from batchrun.checkpoint.batch_tables import AnswerRow, BatchRow
 from batchrun.checkpoint.file import connect, translated
 from batchrun.checkpoint.models import ModelNumbers
 from batchrun.checkpoint.queue import WriteQueue
 from batchrun.checkpoint.totals import Extra
-from batchrun.records import Request
+from batchrun.records import BatchLine, Outcome, Request
 
-_WIDTH = 9  # of a line
+_COLUMNS = ", ".join(BatchLine._fields)
 _MOST_LINES = 200  # in one statement
 _LINES = "INSERT OR REPLACE INTO batch_lines VALUES "
-_MARKS = f"({', '.join('?' * _WIDTH)})"
+_MARKS = f"({', '.join('?' * len(BatchLine._fields))})"
 _MOST_IDS = 500
+
+
+PUT_BACK = (
+    "DELETE FROM batch_lines WHERE batch = ? AND id IS NULL",
+    "UPDATE OR REPLACE batch_lines SET batch = 0, place = id WHERE batch = ?",
+    "DELETE FROM batches WHERE id = ?",
+)
+"""Forget a batch that was not sent; what is in it waits for the next one."""
 
 
 class BatchLog:
@@ -51,17 +60,17 @@ class BatchLog:
 
     # The event loop: never waits, but in `committed`.
 
-    def open(self) -> None:
-        """Have the tables made, if there are none."""
-        for statement in TABLES:
-            self._queue.run(statement)
-
     def note(self, batch: BatchRow) -> None:
         """Have a batch written, in the place of what was known of it."""
         self._queue.run(f"INSERT OR REPLACE INTO batches VALUES ({', '.join('?' * len(batch))})", *batch)
 
-    def add_lines(self, lines: Sequence[LineRow]) -> None:
-        """Have lines written; each takes the place of an earlier one of its request."""
+    def add_lines(self, lines: Sequence[BatchLine]) -> None:
+        """Have lines written, each in the place of one that waited; one of another batch is for no request any more."""
+        for first in range(0, len(lines), _MOST_IDS):
+            ids = [line.id for line in lines[first : first + _MOST_IDS]]
+            are_these = f"id IN ({', '.join('?' * len(ids))})"  # only question marks
+            self._queue.run(f"DELETE FROM batch_lines WHERE batch = 0 AND {are_these}", *ids)
+            self._queue.run(f"UPDATE batch_lines SET id = NULL WHERE {are_these}", *ids)
         for statement in _insertions(lines):
             self._queue.run(*statement)
 
@@ -70,18 +79,18 @@ class BatchLog:
         for row in answers:
             self._queue.run("INSERT OR REPLACE INTO batch_answers VALUES (?, ?, ?, ?, ?)", *row)
 
-    def put_back(self, batch: int, *, is_known: bool = False) -> None:
-        """Have all lines of a batch wait for the next one.
+    def retire(self, line: BatchLine, outcome: Outcome) -> None:
+        """Have the outcome of a line kept that is for no request of the job; the line leaves with it."""
+        used = Extra(outcome.model, outcome.usage, outcome.attempts, outcome.throttled, outcome.endpoint)
+        leaves = "DELETE FROM batch_lines WHERE batch = ? AND place = ?", (line.batch, line.place)
+        self._queue.run_together([leaves], [used], [outcome])
 
-        Args:
-            batch: its number.
-            is_known: whether the batch stays noted.
-        """
-        self._queue.run("UPDATE batch_lines SET batch = 0 WHERE batch = ?", batch)
-        if not is_known:
-            self._queue.run("DELETE FROM batches WHERE id = ?", batch)
+    def put_back(self, batch: int) -> None:
+        """Forget a batch that was not sent; what is in it waits for the next one."""
+        for statement in PUT_BACK:
+            self._queue.run(statement, batch)
 
-    def collected(self, batch: BatchRow, again: Sequence[LineRow], extras: Iterable[Extra]) -> None:
+    def collected(self, batch: BatchRow, again: Sequence[BatchLine], extras: Iterable[Extra]) -> None:
         """Have a batch noted as collected, in one transaction. Its outcomes must be committed.
 
         Args:
@@ -127,13 +136,21 @@ class BatchLog:
         """Return all batches, the first one first."""
         return [BatchRow(*row) for row in self._read("SELECT * FROM batches ORDER BY id")]
 
-    def lines(self, batch: int) -> list[tuple[LineRow, bool]]:
-        """Return the lines of a batch, and of each whether its request has an outcome."""
+    def lines(self, batch: int) -> list[tuple[BatchLine, bool]]:
+        """Return the lines of a batch, and of each whether its request has the outcome already.
+
+        A line whose request was answered otherwise (copied, or by another run) is for no request.
+        """
         query = (
-            "SELECT batch_lines.*, outcomes.id IS NOT NULL FROM batch_lines LEFT JOIN outcomes USING (id) "
-            "WHERE batch = ?"
+            f"SELECT {', '.join(f'batch_lines.{name}' for name in BatchLine._fields)}, outcomes.id IS NOT NULL, "
+            "outcomes.kind IS NULL AND outcomes.attempts = 0 "
+            "FROM batch_lines LEFT JOIN outcomes ON outcomes.id = batch_lines.id WHERE batch = ?"
         )
-        return [(LineRow(*row[:-1]), bool(row[-1])) for row in self._read(query, batch)]
+        lines = []
+        for *values, has_outcome, is_other in self._read(query, batch):
+            line = BatchLine(*values)
+            lines.append((line._replace(id=None) if is_other else line, bool(has_outcome and not is_other)))
+        return lines
 
     def waiting(self, closed: Collection[str] = ()) -> tuple[int, list[Extra]]:
         """Return how many lines wait for the next batch, and the attempts that were made for all that are in none.
@@ -150,32 +167,25 @@ class BatchLog:
         count = sum(count for model, count, _, _ in rows if names[model] not in closed)
         return count, [each for each in extras if each.attempts]
 
-    def to_send(self, requests: Sequence[Request]) -> list[tuple[Request, LineRow | None]]:
+    def to_send(self, requests: Sequence[Request]) -> list[tuple[Request, BatchLine | None]]:
         """Return those of some requests that are neither settled nor in a batch; with the line of one that was."""
         by_id = {self._models.id_of(each): each for each in requests}
-        ids, lines, settled = list(by_id), dict[int, LineRow](), set[int]()
+        ids, lines, settled = list(by_id), dict[int, BatchLine](), set[int]()
         for first in range(0, len(ids), _MOST_IDS):
             some = ids[first : first + _MOST_IDS]
-            marks = ", ".join("?" * len(some))
-            found = self._read(
-                f"SELECT 1, id, batch, key, custom_id, attempts, throttled, spent, repairs, body FROM batch_lines "
-                f"WHERE id IN ({marks}) UNION ALL "
-                f"SELECT 0, id, 0, x'', NULL, 0, 0, 0, 0, NULL FROM outcomes WHERE id IN ({marks})",
-                *some,
-                *some,
-            )
-            for is_line, *values in found:
-                if is_line:
-                    lines[values[0]] = LineRow(*values)
-                else:
-                    settled.add(values[0])
-        left: list[tuple[Request, LineRow | None]] = []
+            are_these = f"WHERE id IN ({', '.join('?' * len(some))})"  # only question marks
+            for values in self._read(f"SELECT {_COLUMNS} FROM batch_lines {are_these}", *some):
+                line = BatchLine(*values)
+                assert line.id is not None
+                lines[line.id] = line
+            settled.update(number for (number,) in self._read(f"SELECT id FROM outcomes {are_these}", *some))
+        left: list[tuple[Request, BatchLine | None]] = []
         for number, request in by_id.items():
-            line = lines.get(number)
-            if line is not None and line.key != request.key:
-                line = None  # of another text in the place of this one
-            if number not in settled and (line is None or line.batch == 0):
-                left.append((request, line))
+            found = lines.get(number)
+            if found is not None and found.key != request.key:
+                found = None  # of another text in the place of this one
+            if number not in settled and (found is None or found.batch == 0):
+                left.append((request, found))
         return left
 
     def _read(self, query: str, *values: Any) -> list[Any]:
@@ -185,7 +195,7 @@ class BatchLog:
             return self._reader.execute(query, values).fetchall()
 
 
-def _insertions(lines: Sequence[LineRow]) -> Iterable[Any]:
+def _insertions(lines: Sequence[BatchLine]) -> Iterable[Any]:
     """Yield statements that insert lines, each with its values behind it."""
     for first in range(0, len(lines), _MOST_LINES):
         some = lines[first : first + _MOST_LINES]

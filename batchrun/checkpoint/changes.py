@@ -4,7 +4,8 @@ Needed only when the job or its input has changed since the checkpoint was writt
 listed in a temporary table. Then, in one transaction that the user may still refuse:
 
 1. An outcome whose row now has another request is retired: it was paid for, so it is kept, but not in the results.
-2. A request without an outcome gets a retired one with the same key: its row has moved, or an edit was undone.
+2. A request without an outcome gets a retired one with the same key: its row has moved, or an edit was undone. Else it
+   gets a line with the same key of a batch under way: see `batch_changes`.
 """
 
 import sqlite3
@@ -15,7 +16,8 @@ from pathlib import Path
 from typing import NamedTuple
 
 from batchrun.checkpoint import origins
-from batchrun.checkpoint.batch_tables import forget_others, in_batches
+from batchrun.checkpoint.batch_changes import AWAITED, free_lines, join_lines
+from batchrun.checkpoint.batch_tables import has_free_lines
 from batchrun.checkpoint.facts import ORIGIN
 from batchrun.checkpoint.file import connect, translated
 from batchrun.checkpoint.models import ModelNumbers
@@ -41,7 +43,7 @@ GROUP BY id >> 16 & 255, key, id & 65535
 
 _LEFT_OUT = ("body", "checksum", "dictionary", "reply")
 _BARE = ", ".join(f"NULL AS {name}" if name in _LEFT_OUT else name for name in OUTCOME_COLUMNS)
-_COPIED = {"outcomes": _BARE, "retired": _BARE, "facts": "*", "models": "*", "totals": "*"}
+_COPIED = {"outcomes": _BARE, "retired": _BARE, "facts": "*", "models": "*", "totals": "*", "batch_lines": "*"}
 _LEFT_EMPTY = ("sources", "origins")
 
 _SETTLED = """
@@ -54,7 +56,7 @@ CREATE TEMP TABLE moved AS
 SELECT place.id AS id, answer.rowid AS origin
 FROM (
     SELECT id, key, row_number() OVER (PARTITION BY key ORDER BY id) AS turn FROM asked
-    WHERE id NOT IN (SELECT id FROM outcomes)
+    WHERE id NOT IN (SELECT id FROM outcomes) AND id NOT IN {AWAITED}
 ) AS place
 JOIN (
     SELECT rowid, key, row_number() OVER (PARTITION BY key ORDER BY kind IS NOT NULL, rowid) AS turn FROM retired
@@ -84,7 +86,7 @@ class Change(NamedTuple):
     in_batches: int = 0
     """Requests without an outcome that are in batches."""
     dropped: int = 0
-    """Of these, the ones that are not in the job any more: their answers are paid, and not used."""
+    """Of these, the ones that leave the job: their answers are paid, and retired when they come."""
 
     @property
     def still_asked(self) -> int:
@@ -121,7 +123,6 @@ def adapt(
                 connection.executemany(_LIST, rows)
         with store.using() as connection:
             change = _fit(connection, shares_answers=shares_answers)
-            forget_others(connection)
         if agree(change):
             with store.using() as connection:
                 connection.execute("COMMIT")
@@ -191,11 +192,13 @@ def foresee(directory: Path, batches: Iterable[Sequence[Asked]], *, shares_answe
 
 def _shadow(connection: sqlite3.Connection) -> None:
     """Put temporary copies in the place of the tables that `_fit` reads and writes: SQLite finds these first."""
-    for table in _COPIED:  # of an older file
-        connection.execute(f"DROP VIEW IF EXISTS temp.{table}")
+    of_older_file = connection.execute("SELECT name FROM temp.sqlite_schema WHERE type = 'view'").fetchall()
+    for (view,) in of_older_file:
+        connection.execute(f"DROP VIEW temp.{view}")
     connection.execute("BEGIN")  # one snapshot
     for table, columns in _COPIED.items():
-        connection.execute(f"CREATE TEMP TABLE {table} AS SELECT {columns} FROM main.{table}")  # our own texts
+        # Our own texts. Of an older file there may be such a copy.
+        connection.execute(f"CREATE TEMP TABLE IF NOT EXISTS {table} AS SELECT {columns} FROM main.{table}")
     for table in _LEFT_EMPTY:
         connection.execute(f"CREATE TEMP TABLE {table} AS SELECT * FROM main.{table} LIMIT 0")
     connection.execute("CREATE UNIQUE INDEX temp.model_ids ON models (id)")
@@ -252,6 +255,7 @@ def forget_failed(store: Store, *, shares_answers: bool = False) -> int:
 def _fit(connection: sqlite3.Connection, *, shares_answers: bool) -> Change:
     settled = _count(connection, "outcomes")
     before = last_retired(connection)
+    free_lines(connection)
     retire(connection, _ELSEWHERE)
     for statement in _MATCH.split(";"):  # executescript would commit
         connection.execute(statement)
@@ -266,7 +270,7 @@ def _fit(connection: sqlite3.Connection, *, shares_answers: bool) -> Change:
     new = sum(1 for _ in _new(connection, shares_answers=shares_answers))
     gone = _count(connection, f"retired WHERE rowid > {before}")
     answers_gone = _count(connection, f"retired WHERE rowid > {before} AND kind IS NULL AND attempts > 0")
-    return Change(settled, kept, new, min(answers_gone, new), gone, *in_batches(connection))
+    return Change(settled, kept, new, min(answers_gone, new), gone, *join_lines(connection))
 
 
 def _new(connection: sqlite3.Connection, *, shares_answers: bool) -> Iterator[int]:
@@ -275,9 +279,9 @@ def _new(connection: sqlite3.Connection, *, shares_answers: bool) -> Iterator[in
 
 
 def has_retired(store: Store) -> bool:
-    """Return whether there are retired answers, whose requests are not in the job now."""
+    """Return whether there are retired answers, whose requests are not in the job now, or a batch may bring some."""
     with store.using() as connection:
-        return has_retired_answers(connection)
+        return has_retired_answers(connection) or has_free_lines(connection)
 
 
 def _count(connection: sqlite3.Connection, table: str) -> int:

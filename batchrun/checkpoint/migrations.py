@@ -11,6 +11,8 @@ import re
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
+from batchrun.checkpoint import batch_tables
+
 if TYPE_CHECKING:
     import sqlite3
 
@@ -134,6 +136,7 @@ MIGRATIONS: tuple[Migration, ...] = (
         UNCHECKED,
     ),
     ("ALTER TABLE outcomes ADD COLUMN reply INTEGER", "ALTER TABLE retired ADD COLUMN reply INT", REPLIES),
+    batch_tables.MIGRATION,
 )
 """The first one makes version 2 of version 1, and so on."""
 
@@ -169,11 +172,14 @@ def pretend(connection: sqlite3.Connection, version: int, migrations: Sequence[M
     Returns:
         Whether that is enough; otherwise nothing was done.
     """
-    statements = [statement.lstrip() for each in migrations[version - FIRST :] for statement in each]
+    missing = migrations[version - FIRST :]
+    statements = [text.lstrip() for each in missing if each is not batch_tables.MIGRATION for text in each]
     created = [statement for statement in statements if statement.startswith(_CREATE)]
     added = [found for statement in statements if (found := _ADD.match(statement))]
     if len(created) + len(added) + statements.count(UNCHECKED) < len(statements):
         return False
+    if batch_tables.MIGRATION in missing:
+        batch_tables.pretend(connection)
     for statement in created:
         connection.execute(statement.replace(_CREATE, "CREATE TEMP TABLE ", 1))
     for table in dict.fromkeys(found[1] for found in added):

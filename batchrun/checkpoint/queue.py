@@ -1,6 +1,7 @@
 """What waits for the writer: outcomes, extra costs, and other statements. The caller bounds it by `has_room`."""
 
 from collections import deque
+from collections.abc import Sequence
 from typing import Any, NamedTuple, TypeVar
 
 from batchrun.checkpoint.totals import Extra
@@ -22,6 +23,8 @@ class Load(NamedTuple):
     outcomes: list[Outcome]
     statements: list[Statement]
     extras: list[Extra]
+    retired: list[Outcome]
+    """Outcomes whose requests are not in the job; what they have used is in the extras."""
 
 
 class WriteQueue:
@@ -35,7 +38,7 @@ class WriteQueue:
         self._outcomes: deque[Outcome] = deque()
         self._statements: deque[Statement] = deque()
         self._extras: deque[Extra] = deque()
-        self._groups: deque[tuple[list[Statement], list[Extra]]] = deque()
+        self._groups: deque[tuple[list[Statement], list[Extra], list[Outcome]]] = deque()
         self._taken = self._done = 0  # loads; changed by the writer only
         self._bytes_put = 0  # changed by the event loop only
         self._bytes_written = 0  # changed by the writer only
@@ -58,9 +61,10 @@ class WriteQueue:
         """Add any other statement. It is run before the outcomes of its commit are inserted."""
         self._statements.append((statement, values))
 
-    def run_together(self, statements: list[Statement], extras: list[Extra]) -> None:
-        """Add statements and extras that are written in the same commit."""
-        self._groups.append((statements, extras))
+    def run_together(self, statements: list[Statement], extras: list[Extra], retired: Sequence[Outcome] = ()) -> None:
+        """Add statements, extras and outcomes that are retired, which are written in the same commit."""
+        self._bytes_put += sum(map(_body_bytes, retired))
+        self._groups.append((statements, extras, [*retired]))
 
     def ticket(self) -> int:
         """Return what `is_written` is asked with about all that was added until now."""
@@ -76,10 +80,11 @@ class WriteQueue:
         """Return all that is queued, and remove it; more may be added meanwhile."""
         self._taken += 1
         extras = _taken(self._extras)  # first: one that corrects the counts of an outcome is never written before it
-        load = Load(_taken(self._outcomes), _taken(self._statements), extras)
-        for statements, extras in _taken(self._groups):
+        load = Load(_taken(self._outcomes), _taken(self._statements), extras, [])
+        for statements, extras, retired in _taken(self._groups):
             load.statements.extend(statements)
             load.extras.extend(extras)
+            load.retired.extend(retired)
         return load
 
     def give_back(self, load: Load) -> None:
@@ -87,11 +92,12 @@ class WriteQueue:
         self._outcomes.extendleft(reversed(load.outcomes))
         self._statements.extendleft(reversed(load.statements))
         self._extras.extendleft(reversed(load.extras))
+        self._groups.appendleft(([], [], load.retired))
 
     def written(self, load: Load) -> None:
         """Note that a load is committed: there is room for as many bytes."""
         self._done = self._taken
-        self._bytes_written += sum(map(_body_bytes, load.outcomes))
+        self._bytes_written += sum(map(_body_bytes, (*load.outcomes, *load.retired)))
 
 
 def _taken(queue: deque[T]) -> list[T]:

@@ -109,6 +109,13 @@ class Sources:
             if any(source[1:]):
                 self._add(source, (), (extra,))
 
+    def note(self, connection: sqlite3.Connection, outcome: Outcome, number: int) -> None:
+        """Write where an outcome comes from that is under another number; what it has used is added as an extra."""
+        source = AnswerSource(outcome.model, self._stored(outcome.endpoint), outcome.answered_by)
+        if any(source[1:]):
+            origin = number, self._numbers.get(source) or self._new_number(source)
+            connection.execute("INSERT INTO origins VALUES (?, ?)", origin)
+
     def write_totals(self, connection: sqlite3.Connection, copied: Iterable[Copied], models: Mapping[str, int]) -> None:
         """Write the totals that have changed, with those of outcomes that were copied meanwhile."""
         sources = {number: source for source, number in self._numbers.items()}

@@ -11,7 +11,7 @@ from functools import lru_cache
 from itertools import chain
 from typing import TYPE_CHECKING, Any, Protocol
 
-from batchrun.checkpoint import migrations
+from batchrun.checkpoint import batch_tables, migrations
 from batchrun.checkpoint.checksums import checksum
 from batchrun.records import ModelTotals, Outcome, Usage
 from batchrun.storage.runs import RUN_FILE
@@ -93,6 +93,7 @@ CREATE TABLE limits (at_ms INTEGER NOT NULL, requests INTEGER NOT NULL, reason T
 {migrations.ENDPOINT_PAUSES};
 {migrations.DICTIONARIES};
 {migrations.REPLIES};
+{";".join(batch_tables.TABLES)};
 """
 
 OUTCOME_COLUMNS = (

@@ -19,7 +19,7 @@ from batchrun.checkpoint.queue import Load, WriteQueue
 from batchrun.checkpoint.reader import read_fact, read_totals, write_fact
 from batchrun.checkpoint.replies import ReplyWriter
 from batchrun.checkpoint.sources import Sources
-from batchrun.checkpoint.tables import OWN_BODY, columns_of, insert_many
+from batchrun.checkpoint.tables import OUTCOME_COLUMNS, OWN_BODY, columns_of, insert_many
 from batchrun.checkpoint.totals import Copied, added, with_copies, write_totals
 from batchrun.checkpoint.twins import Twins
 from batchrun.errors import RunDirectoryError
@@ -33,6 +33,9 @@ MARK_EVERY_S = 1.0
 
 _MARK_STEPS = 64
 """Most steps of the mark in one commit, so that no commit takes long."""
+
+_OWN = OUTCOME_COLUMNS[:-1]
+_RETIRE = f"INSERT INTO retired ({', '.join(_OWN)}) VALUES ({', '.join('?' * len(_OWN))})"  # only names of columns
 
 _REPLY = Outcome._fields.index("reply")
 """By place a field of a named tuple is read in half the time, and this is done for every row."""
@@ -159,6 +162,9 @@ class Writer:
             shared = [each for each in load.outcomes if each[_REPLY] is not None]
             self._replies.insert(self._connection, shared, numbers)
         self.sources.insert(self._connection, load.outcomes, load.extras, numbers, run)
+        for each in load.retired:
+            rowid = self._connection.execute(_RETIRE, columns_of(each, numbers, pack)).lastrowid
+            self.sources.note(self._connection, each, -(rowid or 0))
         copied = self._copy(load.outcomes)
         self.sources.write_totals(self._connection, copied, numbers)
         totals = with_copies(added(self.totals, load.outcomes, load.extras), copied, numbers)

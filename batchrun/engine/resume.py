@@ -253,12 +253,12 @@ def change_text(change: Change, changed: Sequence[str]) -> str:
 
 
 def _dropped_text(change: Change) -> str:
-    """Return what becomes of batches, some of whose requests are not in the job any more; empty where all are."""
+    """Return what becomes of batches, some of whose requests leave the job; empty where none does."""
     if not change.dropped:
         return ""
     are, they = ("is", "its answer is") if change.dropped == 1 else ("are", "their answers are")
     in_them = f"{change.dropped:,} of {counted(change.in_batches, 'request')} in batches {are} not in the job any more"
-    return f"{in_them}: {they} paid for, and not used"
+    return f"{in_them}: {they} paid for, and not used unless it asks for them again"
 
 
 def replace_cure(job: Job, change: Change) -> str:

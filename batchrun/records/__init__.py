@@ -4,6 +4,7 @@ What is made once per row is a `NamedTuple`: a frozen dataclass costs three time
 millions.
 """
 
+from batchrun.records.batches import BatchLine as BatchLine
 from batchrun.records.events import Attempted as Attempted
 from batchrun.records.events import Closed as Closed
 from batchrun.records.events import Event as Event

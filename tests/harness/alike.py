@@ -41,6 +41,9 @@ DROP TABLE later;
 DROP TABLE later_retired;
 DROP TABLE dictionaries;
 DROP TABLE replies;
+DROP TABLE batches;
+DROP TABLE batch_lines;
+DROP TABLE batch_answers;
 PRAGMA user_version = 4;
 VACUUM;
 """
@@ -49,8 +52,38 @@ _TO_VERSION_5 = """
 ALTER TABLE outcomes DROP COLUMN reply;
 ALTER TABLE retired DROP COLUMN reply;
 DROP TABLE replies;
+DROP TABLE batches;
+DROP TABLE batch_lines;
+DROP TABLE batch_answers;
 PRAGMA user_version = 5;
 VACUUM;
+"""
+
+_TO_VERSION_6 = """
+ALTER TABLE batch_lines RENAME TO later;
+DROP INDEX batch_lines_for;
+CREATE TABLE batch_lines (
+    id INTEGER PRIMARY KEY,
+    batch INTEGER NOT NULL,
+    key BLOB NOT NULL,
+    custom_id TEXT,
+    attempts INTEGER NOT NULL,
+    throttled INTEGER NOT NULL,
+    spent INTEGER NOT NULL,
+    repairs INTEGER NOT NULL,
+    body BLOB
+);
+CREATE INDEX batch_lines_of ON batch_lines (batch);
+INSERT INTO batch_lines SELECT id, batch, key, custom_id, attempts, throttled, spent, repairs, body FROM later;
+DROP TABLE later;
+PRAGMA user_version = 6;
+VACUUM;
+"""
+
+_WITHOUT_BATCHES = """
+DROP TABLE batches;
+DROP TABLE batch_lines;
+DROP TABLE batch_answers;
 """
 
 
@@ -82,3 +115,11 @@ def make_version_5(directory: Path) -> None:
     """Take away from a checkpoint, none of whose answers is shared, what version 6 has added."""
     with closing(sqlite3.connect(directory / FILE_NAME, isolation_level=None)) as connection:
         connection.executescript(_TO_VERSION_5)
+
+
+def make_version_6(directory: Path, *, has_batches: bool) -> None:
+    """Have the lines of batches as version 6 had them, or no tables of batches, as in runs without any."""
+    with closing(sqlite3.connect(directory / FILE_NAME, isolation_level=None)) as connection:
+        connection.executescript(_TO_VERSION_6)
+        if not has_batches:
+            connection.executescript(_WITHOUT_BATCHES)

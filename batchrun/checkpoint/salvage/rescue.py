@@ -197,7 +197,9 @@ class _Rescue:
             self._models.setdefault(rowid, values[1])
         elif table == "totals":
             self._totals.setdefault(rowid, values[1:])
-        elif table in ("batches", "batch_lines", "batch_answers"):
+        elif table == "batch_lines":
+            self._batches.take(table, values)
+        elif table in ("batches", "batch_answers"):
             self._batches.take(table, [rowid, *values[1:]])
         else:
             key = [rowid] if values[0] is None else values[:1]

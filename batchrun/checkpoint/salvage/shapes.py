@@ -44,7 +44,7 @@ _SHAPES: dict[Table, tuple[tuple[type, ...], ...]] = {
         *((_NULL,), (str,), (str,), (str,), (int,), (int, float), (int, float), (int,)),
         *((str, _NULL), (str, _NULL), (str, _NULL), (int,), (int,), (int, _NULL), (int, _NULL), (str, _NULL)),
     ),
-    "batch_lines": ((_NULL,), (int,), (bytes,), (str, _NULL), *((int,),) * 4, (bytes, _NULL)),
+    "batch_lines": ((int,), (int,), (int, _NULL), (bytes,), (str, _NULL), *((int,),) * 4, (bytes, _NULL)),
     "batch_answers": ((_NULL,), (bytes,), (int,), (bytes,), (bytes,)),
     "replies": ((_NULL,), (bytes,), (int,), (int,), (bytes,)),
 }

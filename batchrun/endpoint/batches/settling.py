@@ -11,7 +11,7 @@ from batchrun.endpoint.pool.outcomes import kept
 from batchrun.endpoint.pool.repair import Repair
 from batchrun.endpoint.pool.replies import judge
 from batchrun.endpoint.pool.verdicts import ATTEMPT, EFFECTS, ForRow, ForRun, Verdict
-from batchrun.records import BY_BATCH, Outcome, Reply, RequestKind, Usage
+from batchrun.records import BY_BATCH, BatchLine, Outcome, Reply, RequestKind, Usage
 
 _LEAST_COST = ATTEMPT // 4
 """What another round costs a line at least, also after a rejection that costs a single request nothing."""
@@ -22,45 +22,36 @@ _ENOUGH_REFUSED = 10
 _MISSING = Reply(500, {}, b'{"error":{"message":"the batch has no line for this request"}}', 0.0)
 
 
-class Line(NamedTuple):
-    """One request in a batch, and what has happened to it before."""
-
-    id: int
-    """Its number in the checkpoint."""
-    row: int
-    model: str
-    sample: int
-    key: bytes
-    custom_id: str | None
-    attempts: int = 0
-    throttled: int = 0
-    spent: int = 0
-    """Of what is allowed, in hundredths of an attempt."""
-    repairs: int = 0
-    body: bytes | None = None
-    """Of a repair; None: the row's own."""
-
-
 class Again(NamedTuple):
     """A line that is sent again, and what its answer has used."""
 
-    line: Line
+    line: BatchLine
     usage: Usage
+
+
+class Asked(NamedTuple):
+    """Which request a line is for, and who answers it."""
+
+    row: int
+    model: str
+    sample: int
+    endpoint: str
+    """Name of the endpoint; empty where the job has one."""
 
 
 class Rules(NamedTuple):
     """What lines are judged by."""
 
     kind: RequestKind
-    endpoint: str
-    """Name of the endpoint; empty where the job has one."""
     max_attempts: int
     repair: Repair | None
-    body_of: Callable[[Line], bytes | None]
+    asked_of: Callable[[BatchLine], Asked]
+    """Returns which request a line is for; for which it was written where it is for none."""
+    body_of: Callable[[BatchLine], bytes | None]
     """Returns the body that a line was sent with; None where it is not known any more."""
 
 
-def settled(line: Line, reply: Reply | None, rules: Rules, now_ms: int) -> Outcome | Again:
+def settled(line: BatchLine, reply: Reply | None, rules: Rules, now_ms: int) -> Outcome | Again:
     """Return what becomes of a line.
 
     Args:
@@ -86,7 +77,7 @@ def settled(line: Line, reply: Reply | None, rules: Rules, now_ms: int) -> Outco
     return Again(line, verdict.usage)
 
 
-def missing(line: Line, rules: Rules, now_ms: int) -> Outcome | Again:
+def missing(line: BatchLine, rules: Rules, now_ms: int) -> Outcome | Again:
     """Return what becomes of a line that a completed batch does not have."""
     return settled(line, _MISSING, rules, now_ms)
 
@@ -119,9 +110,9 @@ def stops_run(refused: int, total: int, verdict: Verdict) -> bool:
     return refused == total and (refused >= _ENOUGH_REFUSED or not is_of_job)
 
 
-def refused_outcome(line: Line, message: str, now_ms: int, endpoint: str) -> Outcome:
+def refused_outcome(line: BatchLine, message: str, now_ms: int, asked: Asked) -> Outcome:
     """Return the failure of a line that the provider refused before the batch began."""
-    return _made(line, "bad_request", message, None, None, Usage(), now_ms, endpoint)
+    return _made(line, "bad_request", message, None, None, Usage(), now_ms, asked)
 
 
 def _judged(reply: Reply, kind: RequestKind, body: Callable[[], bytes | None]) -> Verdict:
@@ -130,7 +121,7 @@ def _judged(reply: Reply, kind: RequestKind, body: Callable[[], bytes | None]) -
     return verdict if verdict.kind is None else judge(reply, kind, body() or b"")
 
 
-def _checked(line: Line, reply: Reply, verdict: Verdict, rules: Rules, now_ms: int) -> Outcome | Again:
+def _checked(line: BatchLine, reply: Reply, verdict: Verdict, rules: Rules, now_ms: int) -> Outcome | Again:
     """Return an answer that fits the job's schema; have one that does not asked again, or fail."""
     repair = rules.repair
     complaint = None if repair is None or verdict.answer is None else repair.complaint(verdict.answer)
@@ -144,27 +135,28 @@ def _checked(line: Line, reply: Reply, verdict: Verdict, rules: Rules, now_ms: i
     return _outcome(line, reply, Verdict(complaint.kind, complaint.text, verdict.usage), rules, now_ms)
 
 
-def _outcome(line: Line, reply: Reply, verdict: Verdict, rules: Rules, now_ms: int) -> Outcome:
+def _outcome(line: BatchLine, reply: Reply, verdict: Verdict, rules: Rules, now_ms: int) -> Outcome:
     shown = reply if verdict.kind is None else kept(reply)
     assert isinstance(shown, Reply)
     message = verdict.message or None
-    return _made(line, verdict.kind, message, reply.status, shown.body, verdict.usage, now_ms, rules.endpoint)
+    return _made(line, verdict.kind, message, reply.status, shown.body, verdict.usage, now_ms, rules.asked_of(line))
 
 
 def _made(
-    line: Line,
+    line: BatchLine,
     kind: str | None,
     message: str | None,
     status: int | None,
     body: bytes | None,
     usage: Usage,
     now_ms: int,
-    endpoint: str,
+    asked: Asked,
 ) -> Outcome:
+    row, model, sample, endpoint = asked
     return Outcome(
-        line.row,
-        line.model,
-        line.sample,
+        row,
+        model,
+        sample,
         line.key,
         line.custom_id,
         kind,

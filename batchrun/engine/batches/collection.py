@@ -12,26 +12,35 @@ from functools import partial
 from pathlib import Path
 from typing import cast
 
-from batchrun.checkpoint.batch_tables import COLLECTED, AnswerRow, BatchRow, LineRow
+from batchrun.checkpoint.batch_tables import COLLECTED, AnswerRow, BatchRow
 from batchrun.checkpoint.batches import BatchLog
 from batchrun.checkpoint.tables import pack, unpack
 from batchrun.checkpoint.totals import Extra
 from batchrun.endpoint.batches.lines import Answered, Place
-from batchrun.endpoint.batches.settling import Again, Line, Rules, missing, refusal, refused_outcome, settled, stops_run
+from batchrun.endpoint.batches.settling import (
+    Again,
+    Asked,
+    Rules,
+    missing,
+    refusal,
+    refused_outcome,
+    settled,
+    stops_run,
+)
 from batchrun.endpoint.batches.state import BatchState
 from batchrun.endpoint.pool.repair import Repair
 from batchrun.endpoint.pool.verdicts import Verdict
 from batchrun.engine.batches.draft import input_file, output_files
 from batchrun.engine.batches.output import Sent, answers_in
 from batchrun.engine.batches.provider import Gone, Provider
-from batchrun.records import BY_BATCH, Outcome, RequestKind, Usage
+from batchrun.records import BY_BATCH, BatchLine, Outcome, RequestKind, Usage
 
 
 @dataclass(slots=True)
 class Result:
     """What a batch has brought."""
 
-    again: list[LineRow] = field(default_factory=list)
+    again: list[BatchLine] = field(default_factory=list)
     """Lines that wait for the next batch."""
     extras: list[Extra] = field(default_factory=list)
     """What answers have used that are not in an outcome."""
@@ -64,11 +73,15 @@ class Collector:
     async def collect(self, row: BatchRow, state: BatchState) -> Result:
         """Settle all lines of a batch that was run, at least in part."""
         known = await asyncio.to_thread(self.log.lines, row.id)
-        lines = {line.id: (line_of(row, line), is_settled) for line, is_settled in known}
+        lines = {line.place: (line, is_settled) for line, is_settled in known}
         kind, result = cast("RequestKind", row.kind), Result()
         sent = Sent(input_file(self.directory, row.id))
         rules = Rules(
-            kind, self.endpoint, self.max_attempts, self.repair, lambda line: sent.body_of(self._place(row, line))
+            kind,
+            self.max_attempts,
+            self.repair,
+            lambda line: self._asked(row, line),
+            lambda line: sent.body_of(Place(*unpack(line.place))),
         )
         files, is_lost = await self._downloaded(row, state)
         result.refusal = await self._refusal(row, files, sent, len(lines))
@@ -76,12 +89,12 @@ class Collector:
             async for some in answers_in(files, self.provider.hidden):
                 await self._has_room()
                 for answered in some:
-                    self._take(row, lines.pop(self._number(answered.place), None), answered, rules, result)
+                    self._take(row, lines.pop(pack(*answered.place), None), answered, rules, result)
         is_run = state.status == "completed" and not is_lost and result.refusal is None
         for line, is_settled in lines.values():
             result.lost += is_lost and not is_settled
             if not is_settled:
-                self._keep(missing(line, rules, _now_ms()) if is_run else Again(line, Usage()), result)
+                self._keep(row, line, missing(line, rules, _now_ms()) if is_run else Again(line, Usage()), result)
         await self._close(row, state, result.again, result.extras)
         return result
 
@@ -94,21 +107,26 @@ class Collector:
             failures: which requests, and why.
         """
         messages = {pack(*place): message for place, message in failures.items() if place is not None}
-        known = await asyncio.to_thread(self.log.lines, row.id)
-        left = [line for line, is_settled in known if not is_settled]
+        left = await self._left(row)
         for line in left:
-            if line.id in messages:
-                self.put(refused_outcome(line_of(row, line), messages[line.id], _now_ms(), self.endpoint))
-        await self._close(row, state, [line._replace(batch=0) for line in left if line.id not in messages], ())
+            if line.place in messages:
+                self.put(refused_outcome(line, messages[line.place], _now_ms(), self._asked(row, line)))
+        await self._close(row, state, [line.back() for line in left if line.place not in messages], ())
 
     async def release(self, row: BatchRow) -> None:
         """Have all lines of a batch wait for the next one."""
-        known = await asyncio.to_thread(self.log.lines, row.id)
-        self.log.collected(row, [line._replace(batch=0) for line, is_settled in known if not is_settled], ())
+        self.log.collected(row, [line.back() for line in await self._left(row)], ())
         await self.log.committed()
         await asyncio.to_thread(self._remove_files, row.id)
 
-    async def _close(self, row: BatchRow, state: BatchState, again: Sequence[LineRow], extras: Sequence[Extra]) -> None:
+    async def _left(self, row: BatchRow) -> list[BatchLine]:
+        """Return the lines of a batch that was not run whose requests are in the job and open."""
+        known = await asyncio.to_thread(self.log.lines, row.id)
+        return [line for line, is_settled in known if line.id is not None and not is_settled]
+
+    async def _close(
+        self, row: BatchRow, state: BatchState, again: Sequence[BatchLine], extras: Sequence[Extra]
+    ) -> None:
         """Note that a batch is collected, once all its outcomes are on the disk."""
         await self.log.committed()
         ended = noted(row, state)._replace(step=COLLECTED)
@@ -117,45 +135,41 @@ class Collector:
         await asyncio.to_thread(self._remove_files, row.id)
 
     def _take(
-        self, row: BatchRow, found: tuple[Line, bool] | None, answered: Answered, rules: Rules, result: Result
+        self, row: BatchRow, found: tuple[BatchLine, bool] | None, answered: Answered, rules: Rules, result: Result
     ) -> None:
         """Settle one line."""
-        if found is None:  # of a row that was edited meanwhile: it is paid, and not used
-            if answered.reply is not None and answered.reply.is_success:
-                self._spend(row.model, _usage_of(answered, rules), result, attempts=1)
+        if found is None:  # before a kill: its outcome has left the job since
             return
         line, is_settled = found
         became = settled(line, answered.reply, rules, _now_ms())
         if not is_settled:
-            self._keep(became, result)
-            if isinstance(became, Outcome):
+            self._keep(row, line, became, result)
+            if isinstance(became, Outcome) and line.id is not None:
                 self.log.keep([AnswerRow(line.id, line.key, became.finished_at_ms, *answered.around)])
         elif isinstance(became, Outcome) and became.kind is not None:  # before a kill, which lost what it used
             self._spend(row.model, became.usage, result)
 
-    def _keep(self, became: Outcome | Again, result: Result) -> None:
-        if isinstance(became, Again):
-            line = became.line
-            result.again.append(
-                LineRow(
-                    line.id,
-                    0,
-                    line.key,
-                    line.custom_id,
-                    line.attempts,
-                    line.throttled,
-                    line.spent,
-                    line.repairs,
-                    line.body,
-                )
-            )
-            self._spend(line.model, became.usage, result)
-            return
-        self.put(became)
-        if became.kind is None:
-            result.usages.append((became.model, became.usage))
+    def _keep(self, row: BatchRow, line: BatchLine, became: Outcome | Again, result: Result) -> None:
+        """Keep what became of a line."""
+        if line.id is None:
+            self._retire(row, line, became, result)
+        elif isinstance(became, Again):
+            result.again.append(became.line.back())
+            self._spend(row.model, became.usage, result)
         else:
-            self._spend(became.model, became.usage, result)
+            self.put(became)
+            if became.kind is None:
+                result.usages.append((became.model, became.usage))
+            else:
+                self._spend(became.model, became.usage, result)
+
+    def _retire(self, row: BatchRow, line: BatchLine, became: Outcome | Again, result: Result) -> None:
+        """Keep what was paid for a request that has left the job: nothing more is sent for it."""
+        if isinstance(became, Again):
+            self._spend(row.model, became.usage, result, attempts=became.line.attempts)
+        else:
+            result.usages.append((became.model, became.usage))
+            self.log.retire(line, became)
 
     def _spend(self, model: str, usage: Usage, result: Result, *, attempts: int = 0) -> None:
         """Book an answer that does not complete a row."""
@@ -194,11 +208,10 @@ class Collector:
                 first, count = first or verdict, count + 1
         return first if first is not None and stops_run(count, total, first) else None
 
-    def _number(self, place: Place) -> int:
-        return pack(*place)
-
-    def _place(self, row: BatchRow, line: Line) -> Place:
-        return Place(line.row, self.log.number_of(row.model), line.sample)
+    def _asked(self, row: BatchRow, line: BatchLine) -> Asked:
+        """Return which request a line of a batch is for; for which it was written where it is for none."""
+        number, _, sample = unpack(line.place if line.id is None else line.id)
+        return Asked(number, row.model, sample, self.endpoint)
 
     def _remove_files(self, number: int) -> None:
         for path in (input_file(self.directory, number), *output_files(self.directory, number)):
@@ -215,18 +228,6 @@ def noted(row: BatchRow, state: BatchState) -> BatchRow:
         expires_at_ms=None if state.expires_s is None else int(1000 * state.expires_s),
         message=state.problems[0].message if state.problems else None,
     )
-
-
-def line_of(row: BatchRow, line: LineRow) -> Line:
-    """Return a noted line as it is settled."""
-    number, _, sample = unpack(line.id)
-    own = (line.attempts, line.throttled, line.spent, line.repairs, line.body)
-    return Line(line.id, number, row.model, sample, line.key, line.custom_id, *own)
-
-
-def _usage_of(answered: Answered, rules: Rules) -> Usage:
-    nobody = Line(0, 0, "", 0, b"", None)
-    return settled(nobody, answered.reply, rules._replace(max_attempts=1, repair=None), 0).usage
 
 
 def _now_ms() -> int:

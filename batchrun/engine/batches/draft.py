@@ -5,12 +5,12 @@ import os
 import time
 from pathlib import Path
 
-from batchrun.checkpoint.batch_tables import WRITING, WRITTEN, BatchRow, LineRow
+from batchrun.checkpoint.batch_tables import WRITING, WRITTEN, BatchRow
 from batchrun.checkpoint.batches import BatchLog
 from batchrun.endpoint.batches.lines import Place, line_of
 from batchrun.endpoint.pool.budget import Amount
 from batchrun.endpoint.renaming import renamed
-from batchrun.records import Request
+from batchrun.records import BatchLine, Request
 
 FOLDER = "batches"
 """Folder of a run directory: files of batches that are not collected yet."""
@@ -60,16 +60,16 @@ class Draft:
         self.tokens = 0.0
         """About how many its prompts have."""
         self.held = Amount()
-        self._lines: list[LineRow] = []
+        self._lines: list[BatchLine] = []
         self._log.note(self._row(WRITING))
 
-    def text_of(self, request: Request, line: LineRow | None, its_model: str) -> bytes:
+    def text_of(self, request: Request, line: BatchLine | None, its_model: str) -> bytes:
         """Return the line of a request; of one that is asked again, with what is asked then."""
         place = Place(request.row, self._log.number_of(request.model), request.sample)
         body = request.body if line is None or line.body is None else line.body
         return line_of(place, request, renamed(body, request.model, its_model))
 
-    def add(self, request: Request, line: LineRow | None, text: bytes, worst: Amount, tokens: float) -> None:
+    def add(self, request: Request, line: BatchLine | None, text: bytes, worst: Amount, tokens: float) -> None:
         """Write a line."""
         self._file.write(text)
         self.requests += 1
@@ -77,8 +77,8 @@ class Draft:
         self.tokens += tokens
         self.held = self.held.plus(worst)
         number = self._log.id_of(request)
-        fresh = LineRow(number, self.number, request.key, request.custom_id)
-        self._lines.append(fresh if line is None else line._replace(batch=self.number, custom_id=request.custom_id))
+        known = line or BatchLine(0, number, number, request.key, request.custom_id)
+        self._lines.append(known._replace(batch=self.number, custom_id=request.custom_id))
         if len(self._lines) >= _LINES_AT_ONCE:
             self._note_lines()
 

@@ -8,17 +8,16 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Protocol
 
-from batchrun.checkpoint.batch_tables import BatchRow, LineRow
+from batchrun.checkpoint.batch_tables import BatchRow
 from batchrun.checkpoint.batches import BatchLog
-from batchrun.endpoint.batches.settling import refused_outcome
+from batchrun.endpoint.batches.settling import Asked, refused_outcome
 from batchrun.endpoint.pool.budget import Amount, Budget
-from batchrun.engine.batches.collection import line_of
 from batchrun.engine.batches.draft import Draft
 from batchrun.engine.batches.least_size import least_requests, too_few_text
 from batchrun.engine.batches.provider import Halted
 from batchrun.job.batch_providers import Most
 from batchrun.prompts.size import expected_tokens
-from batchrun.records import Outcome, Request, Stop
+from batchrun.records import BatchLine, Outcome, Request, Stop
 
 
 class Traffic(Protocol):
@@ -83,7 +82,7 @@ class Planner:
             self._drafts.clear()
         return planned
 
-    async def _add(self, request: Request, line: LineRow | None) -> None:
+    async def _add(self, request: Request, line: BatchLine | None) -> None:
         if request.kind not in self.kinds:
             self._refuse(request, line, f"requests of the kind {request.kind} cannot be sent in a batch")
             return
@@ -167,8 +166,9 @@ class Planner:
         self.log.put_back(draft.number)
         draft.path.unlink(missing_ok=True)
 
-    def _refuse(self, request: Request, line: LineRow | None, message: str) -> None:
+    def _refuse(self, request: Request, line: BatchLine | None, message: str) -> None:
         """Settle a request that no batch takes."""
-        fresh = LineRow(self.log.id_of(request), 0, request.key, request.custom_id)
-        row = BatchRow(0, request.model, request.kind, "", 0, 0.0, 0.0, 0)
-        self.put(refused_outcome(line_of(row, line or fresh), message, int(time.time() * 1000), self.endpoint))
+        number = self.log.id_of(request)
+        known = line or BatchLine(0, number, number, request.key, request.custom_id)
+        asked = Asked(request.row, request.model, request.sample, self.endpoint)
+        self.put(refused_outcome(known, message, int(time.time() * 1000), asked))

@@ -105,7 +105,6 @@ class BatchPool(Overview):
         return with_left(self._main.result(), self.left_text)
 
     async def _carry_out(self, batches: AsyncIterator[Sequence[Request]]) -> Stop | None:
-        self._log.open()
         await self._log.committed()
         at_s = rest_at_s(self._job.limits.rest_by, self._store)
         self._notices = Notices(self._say, at_s, time.time)

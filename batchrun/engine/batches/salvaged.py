@@ -11,7 +11,7 @@ from pathlib import Path
 
 import orjson
 
-from batchrun.checkpoint.batch_tables import COLLECTED, CREATING, NOT_KNOWN, TABLES, BatchRow, read_batches
+from batchrun.checkpoint.batch_tables import COLLECTED, CREATING, NOT_KNOWN, BatchRow, read_batches
 from batchrun.checkpoint.reader import read_models
 from batchrun.checkpoint.tables import pack
 from batchrun.endpoint.batches.lines import place_of
@@ -20,10 +20,14 @@ from batchrun.prompts.kinds.table import kind_of_url
 
 _INPUT = re.compile(r"(\d{4,})\.jsonl")
 
-_ADD_LINE = """
-INSERT INTO batch_lines VALUES (?, ?, ?, NULL, 0, 0, 0, 0, NULL)
-ON CONFLICT (id) DO UPDATE SET batch = excluded.batch WHERE batch_lines.batch = 0
-"""
+_ADD_LINE = "INSERT OR IGNORE INTO batch_lines VALUES (?1, ?2, ?2, ?3, NULL, 0, 0, 0, 0, NULL)"
+
+_WITHOUT_BATCH = "WHERE batch NOT IN (SELECT id FROM batches)"
+_WAIT = (
+    f"DELETE FROM batch_lines {_WITHOUT_BATCH} AND id IS NULL",
+    f"UPDATE OR REPLACE batch_lines SET batch = 0, place = id {_WITHOUT_BATCH}",
+)
+"""Lines of batches that are lost, and have no file, wait for the next one."""
 
 
 def complete(connection: sqlite3.Connection, directory: Path) -> None:
@@ -34,8 +38,6 @@ def complete(connection: sqlite3.Connection, directory: Path) -> None:
         directory: of the run.
     """
     connection.execute("BEGIN IMMEDIATE")
-    for statement in TABLES:
-        connection.execute(statement)
     models = read_models(connection)
     known = {row.id: row for row in read_batches(connection)}
     for number, path in _files(directory):
@@ -52,7 +54,9 @@ def complete(connection: sqlite3.Connection, directory: Path) -> None:
             row = BatchRow(number, models[labels[0].model], kind, CREATING, len(labels), 0.0, 0.0, at_ms)
             connection.execute(f"INSERT INTO batches VALUES ({', '.join('?' * len(row))})", row)
         ids = [pack(place.row, place.model, place.sample) for place in labels]
-        connection.executemany(_ADD_LINE, [(each, number, NOT_KNOWN) for each in ids])
+        connection.executemany(_ADD_LINE, [(number, each, NOT_KNOWN) for each in ids])
+    for statement in _WAIT:
+        connection.execute(statement)
     connection.execute("COMMIT")
 
 

@@ -7,11 +7,12 @@ answered their rows, they would be paid and not used.
 import sqlite3
 from pathlib import Path
 
-from batchrun.checkpoint.batch_tables import UPLOADED, WRITING, WRITTEN, has_table
+from batchrun.checkpoint.batch_tables import UPLOADED, WRITING, WRITTEN
+from batchrun.checkpoint.batches import PUT_BACK
 from batchrun.engine.batches.draft import input_file, remove_folder
 
 _OPEN_LINES = """
-SELECT count(*) FROM batch_lines WHERE batch = batches.id AND id NOT IN (SELECT id FROM outcomes)
+SELECT count(*) FROM batch_lines WHERE batch = batches.id AND id IS NOT NULL AND id NOT IN (SELECT id FROM outcomes)
 """
 
 _UNSENT = f"""
@@ -27,8 +28,6 @@ def forget_unsent(connection: sqlite3.Connection, directory: Path, *, is_by_batc
         directory: of the run.
         is_by_batch: whether the run sends in batches now.
     """
-    if not has_table(connection, "batch_lines"):
-        return
     found = connection.execute(_UNSENT, (WRITING, WRITTEN, UPLOADED)).fetchall()
     useless = [
         number
@@ -36,8 +35,8 @@ def forget_unsent(connection: sqlite3.Connection, directory: Path, *, is_by_batc
         if not (is_by_batch and is_whole and step != WRITING and input_file(directory, number).exists())
     ]
     connection.execute("BEGIN IMMEDIATE")
-    connection.executemany("UPDATE batch_lines SET batch = 0 WHERE batch = ?", [(each,) for each in useless])
-    connection.executemany("DELETE FROM batches WHERE id = ?", [(each,) for each in useless])
+    for statement in PUT_BACK:
+        connection.executemany(statement, [(each,) for each in useless])
     connection.execute("DELETE FROM batch_lines WHERE batch = 0 AND id IN (SELECT id FROM outcomes)")
     connection.execute("COMMIT")
     for number in useless:

@@ -6,12 +6,12 @@ from typing import Any
 import pytest
 from harness.checkpoints import answer, requests, sharing
 
-from batchrun.checkpoint.batch_tables import CREATED, AnswerRow, BatchRow, LineRow
+from batchrun.checkpoint.batch_tables import CREATED, AnswerRow, BatchRow
 from batchrun.checkpoint.packing import write_dictionary
 from batchrun.checkpoint.salvage.shapes import table_of
 from batchrun.checkpoint.store import Store
 from batchrun.checkpoint.tables import MODELS, OUTCOME_COLUMNS
-from batchrun.records import Usage
+from batchrun.records import BatchLine, Usage
 
 BATCH = BatchRow(1, "m", "chat", CREATED, 40, 0.5, 7.0, 1000, "file-1", "batch_1", "in_progress", 3, 0, 1000, 9000)
 TOTALS = [None, *range(10)]
@@ -52,8 +52,8 @@ TOTALS = [None, *range(10)]
         (1, [None, "label", 1, b"content", 7], "dictionaries"),
         (1, [None, *BATCH[1:]], "batches"),
         (1, [None, *BATCH[1:5], 0, 0, *BATCH[7:]], "batches"),  # whole numbers, as SQLite keeps them
-        (1, [None, 1, b"key", None, 0, 0, 0, 0, None], "batch_lines"),
-        (1, [None, 1, b"key", "label", 0, 0, 0, 1, b"{}"], "batch_lines"),
+        (1, [1, 7, 9, b"key", None, 0, 0, 0, 0, None], "batch_lines"),
+        (1, [0, 7, None, b"key", "label", 0, 0, 0, 1, b"{}"], "batch_lines"),
         (1, [None, b"{}", 4, 7, b"vector"], "replies"),
     ],
 )
@@ -71,9 +71,8 @@ def test_every_table_of_a_checkpoint_is_known(tmp_path: Path) -> None:
         store.note_limit(1000, 5, "probe", "east")
         store.history.begin_execution(1000)
         store.history.paused("m", "timeout", 2000, endpoint="east")
-        store.batches.open()
         store.batches.note(BATCH)
-        store.batches.add_lines([LineRow(7, 1, b"key", None)])
+        store.batches.add_lines([BatchLine(1, 7, 7, b"key", None)])
         store.batches.keep([AnswerRow(7, b"key", 1000, b"{", b"}")])
         write_dictionary(store.connection, 1, b"content")
     with Store(tmp_path) as store:

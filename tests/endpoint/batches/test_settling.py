@@ -3,18 +3,18 @@ from typing import Any
 import orjson
 import pytest
 
-from batchrun.endpoint.batches.settling import Again, Line, Rules, missing, refusal, settled, stops_run
+from batchrun.endpoint.batches.settling import Again, Asked, Rules, missing, refusal, settled, stops_run
 from batchrun.endpoint.pool.repair import Repair
 from batchrun.job.sections import Response
-from batchrun.records import BY_BATCH, Outcome, Reply, Usage
+from batchrun.records import BY_BATCH, BatchLine, Outcome, Reply, Usage
 
-LINE = Line(1, 7, "m", 0, bytes(16), "theirs")
+LINE = BatchLine(1, 7, 7, bytes(16), "theirs")
 SCHEMA = {"type": "object", "properties": {"a": {"type": "integer"}}, "required": ["a"]}
 
 
 def rules(repair: Repair | None = None) -> Rules:
     body = b'{"model":"m","messages":[{"role":"user","content":"Hi"}]}'
-    return Rules("chat", "", 3, repair, lambda line: body)
+    return Rules("chat", 3, repair, lambda line: Asked(7, "m", 0, ""), lambda line: body)
 
 
 def reply(status: int, body: object) -> Reply:
@@ -85,7 +85,7 @@ def test_what_was_asked_again_is_asked_again_without_the_first_repair(before: An
     bodies = [orjson.dumps({"model": "m", key: before})]
     line = LINE
     for text in ("no JSON", "again no JSON"):
-        became = settled(line, answer(text), Rules("chat", "", 3, repair, lambda line: bodies[-1]), 5)
+        became = settled(line, answer(text), rules(repair)._replace(body_of=lambda line: bodies[-1]), 5)
         assert isinstance(became, Again)
         assert became.line.body is not None
         line = became.line
@@ -101,7 +101,7 @@ def test_what_an_error_repeats_of_the_request_does_not_count(text: str) -> None:
     """A prompt about such an error is a row's own matter."""
     body = orjson.dumps({"model": "m", "messages": [{"role": "user", "content": f"Explain: {text}"}]})
     echo = reply(400, {"error": {"message": f"cannot parse the request: Explain: {text}"}})
-    outcome = settled(LINE, echo, Rules("chat", "", 3, None, lambda line: body), 5)
+    outcome = settled(LINE, echo, rules()._replace(body_of=lambda line: body), 5)
     assert isinstance(outcome, Outcome)
     assert outcome.kind == "bad_request"
     found = refusal(echo, "chat", lambda: body)

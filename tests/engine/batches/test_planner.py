@@ -62,7 +62,6 @@ def planned(
     for model in range(models):
         store.model_id(f"m{model}")
     store.start(lambda outcomes: None, lambda problem: None)
-    store.batches.open()
 
     async def feed() -> AsyncIterator[Sequence[Request]]:
         for row in range(rows):

@@ -5,11 +5,11 @@ from pathlib import Path
 
 import pytest
 
-from batchrun.checkpoint.batch_tables import COLLECTED, CREATED, CREATING, UPLOADED, WRITING, WRITTEN, BatchRow, LineRow
+from batchrun.checkpoint.batch_tables import COLLECTED, CREATED, CREATING, UPLOADED, WRITING, WRITTEN, BatchRow
 from batchrun.checkpoint.store import Store
 from batchrun.engine.batches.draft import input_file
 from batchrun.engine.batches.unsent import forget_unsent
-from batchrun.records import Outcome, Request, Usage
+from batchrun.records import BatchLine, Outcome, Request, Usage
 
 ROWS = 2
 
@@ -21,9 +21,9 @@ def left(folder: Path, step: str, *, lines: int = ROWS, settled: int = 0, is_by_
         store.model_id("m")
         store.start(lambda outcomes: None, lambda problem: None)
         log = store.batches
-        log.open()
         log.note(BatchRow(1, "m", "chat", step, ROWS, 0.0, 0.0, 0))
-        log.add_lines([LineRow(log.id_of(each), 1, each.key, None) for each in requests[:lines]])
+        numbers = [log.id_of(each) for each in requests[:lines]]
+        log.add_lines([BatchLine(1, number, number, bytes(16), None) for number in numbers])
         for each in requests[:settled]:
             store.put(Outcome(each.row, "m", 0, each.key, None, None, None, 200, 1, None, 0, b"{}", Usage()))
         asyncio.run(log.committed())

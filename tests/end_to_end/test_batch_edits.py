@@ -1,0 +1,136 @@
+"""Jobs that are edited while their batches are under way: nothing is bought twice, by the books of the provider."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pyarrow.parquet as pq
+import pytest
+from harness.prompts import write_prompts
+
+MODEL = "meta-llama/Llama-3.1-8B-Instruct"
+MANY = [f"Weng earns ${number} an hour. How much in a day?" for number in range(40)]
+BY_BATCH = ("in.jsonl", "--via", "batch", "--seed", "1")
+
+
+@pytest.fixture(autouse=True)
+def quick(endpoint: Any) -> None:
+    endpoint.change(batch_validation_s=0.01)
+
+
+def books(endpoint: Any) -> Any:
+    return endpoint._simulator._batches.books
+
+
+def rows(folder: str = "out") -> list[dict[str, Any]]:
+    return pq.read_table(f"{folder}/results.parquet").to_pylist()
+
+
+def state(folder: str = "out") -> Any:
+    return json.loads(Path(folder, "run.json").read_text())
+
+
+def killed(spawn: Any, endpoint: Any, *flags: Any, until: str = "batch 1:") -> None:
+    """Run until a line is printed, and a line of a batch is answered after it."""
+    command = ("run", *BY_BATCH, "-m", MODEL, "--base-url", endpoint.base_url, "-o", "out", *flags)
+    process = spawn(*command)
+    while until not in (line := process.stderr.readline()):
+        assert line
+    answered = books(endpoint)["answered"]
+    endpoint.wait(lambda: books(endpoint)["answered"] > answered)
+    process.kill()
+    process.communicate()
+
+
+def assert_bought_once(endpoint: Any, ways: int = 1) -> None:
+    """Each text was answered once in each of these ways of asking it, and all that was used is counted."""
+    assert set(endpoint.stats.answered_by_request.values()) == {ways}
+    assert state()["completion_tokens"] == endpoint.stats.completion_tokens
+    assert state()["prompt_tokens"] == endpoint.stats.prompt_tokens
+
+
+def assert_as_ordinary(run: Any) -> None:
+    """Each row has the answer to its own text, as ordinary requests get it."""
+    Path("out").rename("batched")
+    assert run("in.jsonl", "--seed", 1).code == 0
+    assert [row["response"] for row in rows("batched")] == [row["response"] for row in rows()]
+
+
+@pytest.mark.parametrize(
+    ("edit", "new", "kept"), [(("--temperature", "0.5"), 40, 40), (("--limit", "10"), 0, 10)], ids=["asks", "limit"]
+)
+@pytest.mark.parametrize("is_collected", [True, False], ids=["collected", "under way"])
+def test_what_is_edited_and_edited_back_is_bought_once(
+    run: Any, spawn: Any, endpoint: Any, edit: tuple[str, str], new: int, kept: int, is_collected: bool
+) -> None:
+    """Whether the first batches are collected during the edit, or still under way when it is undone."""
+    endpoint.change(batch_lines_per_s=2)
+    write_prompts(*MANY)
+    killed(spawn, endpoint)
+    if is_collected:
+        endpoint.change(batch_lines_per_s=None)
+        edited = run(*BY_BATCH, *edit, "--yes")
+        assert edited.code == 0, edited.stderr
+        assert (state()["rows"], state()["completed"]) == (kept, kept)
+        assert_bought_once(endpoint, 1 + bool(new))
+    else:
+        killed(spawn, endpoint, *edit, "--yes", until="batch 2:" if new else "going on with")
+        endpoint.change(batch_lines_per_s=None)
+    back = run(*BY_BATCH, "--yes")
+    assert back.code == 0, back.stderr
+    assert books(endpoint)["created"] == 1 + bool(new)
+    assert endpoint.stats.answered == 40 + new
+    assert_bought_once(endpoint, 1 + bool(new))
+    assert (state()["completed"], state()["failed"]) == (40, 0)
+    assert_as_ordinary(run)
+
+
+def test_rows_that_move_get_what_their_batch_answers(run: Any, spawn: Any, endpoint: Any) -> None:
+    """Each the answer to its own text, under its own label of now; only the new row is sent."""
+
+    def write(*prompts: str) -> None:
+        lines = [{"custom_id": f"{place}: {prompt}", "prompt": prompt} for place, prompt in enumerate(prompts)]
+        Path("in.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines))
+
+    endpoint.change(batch_lines_per_s=20)
+    write(*MANY)
+    killed(spawn, endpoint)
+    moved = ["A new one.", *reversed(MANY)]
+    write(*moved)
+    finished = run(*BY_BATCH)
+    assert finished.code == 0, finished.stderr
+    assert "0 rows kept, 40 in batches, 1 to send, 0 leaving the results" in finished.stderr
+    assert books(endpoint)["created"] == 2
+    assert_bought_once(endpoint)
+    assert [row["custom_id"] for row in rows()] == [f"{place}: {prompt}" for place, prompt in enumerate(moved)]
+    assert_as_ordinary(run)
+
+
+def test_an_edit_back_does_not_ask_again_about_what_was_agreed(run: Any, spawn: Any, endpoint: Any) -> None:
+    """Only requests that leave the job now are asked about."""
+    endpoint.change(batch_lines_per_s=2)
+    write_prompts(*MANY)
+    killed(spawn, endpoint)
+    killed(spawn, endpoint, "--limit", 10, "--yes", until="going on with")
+    endpoint.change(batch_lines_per_s=None)
+    back = run(*BY_BATCH, "--limit", 30)
+    assert back.code == 0, back.stderr
+    assert "0 rows kept, 30 in batches, 0 to send, 0 leaving the results" in back.stderr
+    assert "not in the job any more" not in back.stderr
+    assert_bought_once(endpoint)
+
+
+def test_a_failure_of_a_request_that_left_the_job_costs_nothing_more(run: Any, spawn: Any, endpoint: Any) -> None:
+    """It fails again where it is asked again; what can be repaired is not repaired while nobody asks it."""
+    Path("schema.json").write_text('{"type": "object", "properties": {"a": {"type": "string"}}, "required": ["a"]}')
+    endpoint.change(batch_lines_per_s=2)
+    write_prompts(*MANY[:5], "This one. [[simulate: off_schema x1]]", "And this. [[simulate: 400]]")
+    asked = ("--schema", "schema.json")
+    killed(spawn, endpoint, *asked)
+    endpoint.change(batch_lines_per_s=None)
+    assert run(*BY_BATCH, *asked, "--limit", 2, "--yes").code == 0
+    assert books(endpoint)["created"] == 1
+    assert state()["completion_tokens"] == endpoint.stats.completion_tokens
+    assert run(*BY_BATCH, *asked).code == 1
+    assert state()["completion_tokens"] == endpoint.stats.completion_tokens
+    assert (state()["completed"], state()["failed"]) == (6, 1)
