@@ -70,7 +70,7 @@ crash: .venv/.installed-dev  ## kill runs 500 times and count at the endpoint wh
 	$(RUN) tests/crash.py --kills 500
 	$(RUN) tests/batch_crash.py --kills 100
 
-power: .venv/.installed-dev  ## cut the power of runs and commands 300 times, as a disk may then be, and count what was lost (15 min)
+power: .venv/.installed-dev  ## cut the power of runs, batches and commands 300 times, as a disk may then be, and count what was lost (15 min)
 	$(RUN) tests/power.py --cuts 300
 
 format: .venv/.installed-dev  ## format the code, fix what the linter can fix, write the tables of the documentation

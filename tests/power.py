@@ -13,6 +13,7 @@ from random import Random
 from harness.audits import Audit
 from harness.crashes import PHASES
 from harness.ledger import serving
+from harness.power.batches import PowerBatchJob
 from harness.power.commands import Cuts
 from harness.power.cuts import LOST_S, PowerJob, recorder
 
@@ -33,8 +34,15 @@ INSPECT_EVERY = 6
 AT_ONCE = 20
 """Cuts of one command."""
 
-COMMANDS = (Cuts.export, Cuts.upload, Cuts.salvage, Cuts.frame, Cuts.pipe)
-"""Each gets a tenth of the cuts; runs against an endpoint get the others."""
+COMMANDS = (Cuts.export, Cuts.upload, Cuts.salvage, Cuts.restart, Cuts.edit, Cuts.frame, Cuts.pipe)
+"""Each gets a fifteenth of the cuts."""
+
+BATCHES_SHARE = 6
+"""Runs by batches get one cut of so many; the rest is for runs that send requests."""
+
+BATCH_ROWS, BATCHES = 480, 8
+BATCH_ENDPOINT = Settings(latency_s=0, batch_lines_per_s=5, batch_reply_s=0.2, batch_list_lag_s=0.3)
+"""Answers a creation late and lists it later: many cuts fall between the creation of a batch and its note."""
 
 
 def main() -> int:
@@ -46,8 +54,10 @@ def main() -> int:
     random, began_s = Random(arguments.seed), time.monotonic()
     with tempfile.TemporaryDirectory() as folder:
         library = recorder(Path(folder))
-        breaches = _commands(Path(folder), library, random, arguments.cuts // 10)
-        breaches += _runs(Path(folder), library, random, arguments.cuts - len(COMMANDS) * (arguments.cuts // 10))
+        each, by_batch = arguments.cuts // 15, arguments.cuts // BATCHES_SHARE
+        breaches = _commands(Path(folder), library, random, each)
+        breaches += _batches(Path(folder), library, random, by_batch)
+        breaches += _runs(Path(folder), library, random, arguments.cuts - len(COMMANDS) * each - by_batch)
     print(f"{time.monotonic() - began_s:.0f} s, --seed {arguments.seed}")
     for breach in breaches:
         print(f"BROKEN: {breach}")
@@ -64,6 +74,23 @@ def _commands(folder: Path, library: Path, random: Random, cuts: int) -> list[st
             left -= AT_ONCE
             breaches += cut.breaches
         print(f"{command.__name__}: {cuts} cuts", flush=True)
+    return breaches
+
+
+def _batches(folder: Path, library: Path, random: Random, cuts: int) -> list[str]:
+    breaches: list[str] = []
+    left, jobs = cuts, 0
+    while left > 0:
+        place, jobs = folder / f"batches{jobs}", jobs + 1
+        with serving(BATCH_ENDPOINT) as (url, ledger):
+            settings = {"rows": BATCH_ROWS, "batches": BATCHES, "library": library, "random": random}
+            job = PowerBatchJob(place, url, ledger, **settings)
+            is_done = False
+            while not is_done and job.cuts < min(MOST_CUTS, left):
+                is_done = job.cut()
+            breaches += [f"{place.name}: {breach}" for breach in job.end()]
+        left -= job.cuts
+    print(f"by batches: {cuts} cuts of {jobs} jobs", flush=True)
     return breaches
 
 

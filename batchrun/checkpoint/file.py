@@ -1,17 +1,14 @@
-"""The checkpoint as a file: opened, created, migrated, set aside. SQLite's errors become batchrun's here."""
+"""The checkpoint as a file: opened, created, migrated. SQLite's errors become batchrun's here."""
 
 import os
 import sqlite3
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
-from itertools import chain, count
+from contextlib import contextmanager
 from pathlib import Path
-from typing import NamedTuple
 
-from batchrun.checkpoint import in_flight, migrations
-from batchrun.checkpoint.tables import APPLICATION_ID, FILE_NAME, LOGS, MOST_VERSIONS, TABLES, VERSION
+from batchrun.checkpoint import migrations
+from batchrun.checkpoint.tables import APPLICATION_ID, LOGS, MOST_VERSIONS, TABLES, VERSION
 from batchrun.errors import DamagedError, RunDirectoryError
-from batchrun.storage.force import force
 from batchrun.storage.runs import such_as_run
 
 _NOT_THE_FILES_FAULT = {
@@ -200,70 +197,3 @@ def _migrated_copy(connection: sqlite3.Connection) -> sqlite3.Connection:
         copy.close()
         raise
     return copy
-
-
-class SetAside(NamedTuple):
-    """A checkpoint that was renamed, so that a run can start without it."""
-
-    directory: Path
-    kept: Path
-    """Its new name."""
-    note: bytes
-    """What was noted to be in flight; empty when nothing was noted."""
-
-    def put_back(self) -> None:
-        """Give it its old name again, in place of the new one: the run was refused before it sent anything.
-
-        Raises:
-            RunDirectoryError: the directory cannot be written.
-        """
-        with _writing(self.directory):
-            for suffix in ("", *LOGS):
-                (self.directory / (FILE_NAME + suffix)).unlink(missing_ok=True)
-            (self.directory / in_flight.FILE_NAME).unlink(missing_ok=True)
-            if self.note:
-                (self.directory / in_flight.FILE_NAME).write_bytes(self.note)
-            for suffix in (*LOGS, ""):  # the file last: it is never without its log
-                _rename(self.kept.with_name(self.kept.name + suffix), self.directory / (FILE_NAME + suffix))
-
-
-def set_aside(directory: Path) -> SetAside | None:
-    """Rename a directory's checkpoint, so that the next run starts without one. Earlier renamed ones stay.
-
-    Returns:
-        What takes that back; None when there was no checkpoint.
-
-    Raises:
-        RunDirectoryError: the directory cannot be written.
-    """
-    if not _is_there(directory / FILE_NAME):
-        return None
-    names = (directory / f"before-restart{number}.{FILE_NAME}" for number in chain([""], map(".{}".format, count(2))))
-    kept = next(name for name in names if not _is_there(name))
-    note = directory / in_flight.FILE_NAME
-    with _writing(directory):
-        noted = note.read_bytes() if note.exists() else b""
-        for suffix in ("", *LOGS):
-            _rename(directory / (FILE_NAME + suffix), kept.with_name(kept.name + suffix))
-        note.unlink(missing_ok=True)  # it belongs to that checkpoint
-        with suppress(OSError):  # not every system can force a folder
-            force(directory)  # before a new file has this name
-    return SetAside(directory, kept, noted)
-
-
-def _rename(old: Path, new: Path) -> None:
-    if old.exists():
-        old.replace(new)
-
-
-@contextmanager
-def _writing(directory: Path) -> Iterator[None]:
-    try:
-        yield
-    except OSError as problem:
-        raise RunDirectoryError(f"{directory}: cannot be written ({problem.strerror}); make it writable") from problem
-
-
-def _is_there(path: Path) -> bool:
-    """Return whether the name is taken: by a checkpoint, or by a log that SQLite would take for its own."""
-    return any(path.with_name(path.name + suffix).exists() for suffix in ("", *LOGS))

@@ -4,7 +4,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import NamedTuple
 
-from batchrun.checkpoint.file import SetAside, set_aside
+from batchrun.checkpoint.predecessor import SetAside, set_aside
 from batchrun.checkpoint.reader import Checkpoint
 from batchrun.endpoint.pool.budget import NOTHING_USED, Used
 from batchrun.engine.batches.open import refuse_to_start_over

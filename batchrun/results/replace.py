@@ -10,7 +10,7 @@ from pathlib import Path
 import pyarrow as pa
 
 from batchrun.errors import RunDirectoryError
-from batchrun.storage.force import force
+from batchrun.storage.force import force, force_names
 from batchrun.storage.processes import is_alive
 
 _SAFE = "the answers are safe in the checkpoint"
@@ -68,8 +68,7 @@ class Replacements:
             with _explaining(path):
                 temporary.replace(path)
         for folder in {path.parent for path in self._waiting}:
-            with suppress(OSError):  # not every system can sync a folder; the files are whole anyway
-                force(folder)
+            force_names(folder)  # where it cannot be done, the files are whole anyway
 
     def discard(self) -> None:
         """Remove the temporary files that are left."""

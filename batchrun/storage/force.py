@@ -1,6 +1,7 @@
 """Forces files and folders to the disk: what was not forced may be lost, or be there in part, after a power cut."""
 
 import os
+from contextlib import suppress
 from pathlib import Path
 
 
@@ -15,3 +16,9 @@ def force(path: Path) -> None:
         os.fsync(handle)
     finally:
         os.close(handle)
+
+
+def force_names(folder: Path) -> None:
+    """Force the names in a folder to the disk, where the system can do that."""
+    with suppress(OSError):
+        force(folder)

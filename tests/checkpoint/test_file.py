@@ -7,8 +7,7 @@ from pathlib import Path
 import pytest
 
 from batchrun.checkpoint import facts
-from batchrun.checkpoint.file import connect, set_aside
-from batchrun.checkpoint.in_flight import FILE_NAME as IN_FLIGHT
+from batchrun.checkpoint.file import connect
 from batchrun.checkpoint.reader import Checkpoint
 from batchrun.checkpoint.store import Store
 from batchrun.checkpoint.tables import APPLICATION_ID, FILE_NAME, VERSION
@@ -91,44 +90,6 @@ def test_reading_where_no_run_is_names_the_directory(tmp_path: Path) -> None:
     with pytest.raises(RunDirectoryError, match="holds no run"), Checkpoint(tmp_path):
         pass
     assert list(tmp_path.iterdir()) == []
-
-
-def test_a_checkpoint_set_aside_can_still_be_read(tmp_path: Path) -> None:
-    """And those before it, however often: their answers were paid for. A log that one has left is nobody else's."""
-    (tmp_path / f"before-restart.2.{FILE_NAME}-wal").write_bytes(b"left by one that is gone")
-    for name in ("first", "second"):
-        with Store(tmp_path) as store:
-            store.set_fact(facts.IDENTITY, name)
-        set_aside(tmp_path)
-        set_aside(tmp_path)  # nothing to do
-    for name, number in (("first", ""), ("second", ".3")):
-        (tmp_path / f"before-restart{number}.{FILE_NAME}").rename(tmp_path / FILE_NAME)
-        with Checkpoint(tmp_path) as checkpoint:
-            assert checkpoint.fact(facts.IDENTITY) == name
-        (tmp_path / FILE_NAME).unlink()
-
-
-def test_a_checkpoint_that_was_set_aside_can_be_put_back(tmp_path: Path) -> None:
-    """With its log and the note of what was in flight, in place of what was begun meanwhile."""
-    before = {FILE_NAME: b"file", f"{FILE_NAME}-wal": b"log", IN_FLIGHT: b"note"}
-    for name, content in before.items():
-        (tmp_path / name).write_bytes(content)
-    kept = set_aside(tmp_path)
-    for name in (*before, f"{FILE_NAME}-shm"):
-        (tmp_path / name).write_bytes(b"begun meanwhile")
-    assert kept is not None
-    kept.put_back()
-    assert {path.name: path.read_bytes() for path in tmp_path.iterdir()} == before
-
-
-def test_a_log_alone_is_set_aside_too(tmp_path: Path) -> None:
-    """SQLite would delete it, or read it into the next checkpoint."""
-    for suffix in ("-wal", "-journal"):
-        (tmp_path / (FILE_NAME + suffix)).write_bytes(b"of another")
-    set_aside(tmp_path)
-    assert {each.name for each in tmp_path.iterdir()} == {
-        f"before-restart.{FILE_NAME}{suffix}" for suffix in ("-wal", "-journal")
-    }
 
 
 def test_reading_leaves_no_log_that_was_not_there_before(tmp_path: Path) -> None:

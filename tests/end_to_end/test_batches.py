@@ -2,6 +2,7 @@
 
 import json
 import re
+import shutil
 import signal
 import sqlite3
 import time
@@ -480,6 +481,30 @@ def test_batches_under_way_elsewhere_are_not_taken_to_be_gone(
     assert run(*BY_BATCH).code == 0
     assert books(endpoint)["created"] == 1
     assert_bought_once(endpoint)
+
+
+@pytest.mark.parametrize("are_others", [False, True])
+def test_batches_are_collected_though_their_files_are_gone(
+    are_others: bool, run: Any, spawn: Any, endpoint: Any
+) -> None:
+    """A power cut may lose the name of their folder. Files of others, which a cut may bring back, leave with them."""
+    endpoint.change(batch_lines_per_s=2)
+    write_prompts(*MANY)
+    process = spawn("run", *BY_BATCH, "-m", MODEL, "--base-url", endpoint.base_url, "-o", "out")
+    endpoint.wait(lambda: books(endpoint)["created"] == 1)
+    time.sleep(0.5)
+    process.send_signal(signal.SIGINT)
+    process.communicate(timeout=30)
+    shutil.rmtree("out/batches")
+    if are_others:
+        Path("out/batches").mkdir()
+        for name in ("0000.jsonl", "0000.output.jsonl", "0000.errors.jsonl.part"):
+            Path("out/batches", name).touch()
+    endpoint.change(batch_lines_per_s=None)
+    assert run(*BY_BATCH).code == 0
+    assert books(endpoint)["created"] == 1
+    assert_bought_once(endpoint)
+    assert not Path("out/batches").exists()
 
 
 def test_a_batch_is_collected_while_the_next_one_is_begun(run: Any, endpoint: Any, monkeypatch: Any) -> None:

@@ -1,8 +1,10 @@
 """Requests, their outcomes, and checkpoints with these outcomes."""
 
+import sqlite3
 import struct
 from base64 import b64encode
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +13,7 @@ import orjson
 from batchrun.answers.shared_vectors import SharedBodies, shared_answer
 from batchrun.checkpoint.reader import Checkpoint
 from batchrun.checkpoint.store import Store
+from batchrun.checkpoint.tables import FILE_NAME
 from batchrun.records import Outcome, OutcomeColumns, Request, Usage
 
 
@@ -76,6 +79,17 @@ def settle(directory: Path, outcomes: Sequence[Outcome]) -> None:
         for outcome in outcomes:
             store.model_id(outcome.model)
             store.put(outcome)
+
+
+@contextmanager
+def log_kept(directory: Path) -> Iterator[None]:
+    """Have a new checkpoint keep what is written meanwhile in its log, as a killed run leaves it."""
+    directory.mkdir(parents=True, exist_ok=True)
+    with Store(directory):
+        pass
+    with closing(sqlite3.connect(directory / FILE_NAME)) as other:
+        other.execute("SELECT count(*) FROM outcomes").fetchall()
+        yield
 
 
 def outcomes_in(directory: Path) -> list[Outcome]:

@@ -30,7 +30,7 @@ from batchrun.endpoint.batches.settling import (
 from batchrun.endpoint.batches.state import BatchState
 from batchrun.endpoint.pool.repair import Repair
 from batchrun.endpoint.pool.verdicts import Verdict
-from batchrun.engine.batches.draft import input_file, output_files
+from batchrun.engine.batches.draft import input_file, make_folder, output_files
 from batchrun.engine.batches.output import Sent, answers_in
 from batchrun.engine.batches.provider import Gone, Provider
 from batchrun.records import BY_BATCH, BatchLine, Outcome, RequestKind, Usage
@@ -184,6 +184,7 @@ class Collector:
     async def _downloaded(self, row: BatchRow, state: BatchState) -> tuple[list[Path], bool]:
         """Download both files; return those that there are, and whether one is gone."""
         found, is_lost = [], False
+        await asyncio.to_thread(make_folder, self.directory)
         for name, path in zip((state.output_file, state.error_file), output_files(self.directory, row.id), strict=True):
             if name is None:
                 continue

@@ -3,6 +3,7 @@
 import contextlib
 import os
 import time
+from collections.abc import Collection
 from pathlib import Path
 
 from batchrun.checkpoint.batch_tables import WRITING, WRITTEN, BatchRow
@@ -10,7 +11,9 @@ from batchrun.checkpoint.batches import BatchLog
 from batchrun.endpoint.batches.lines import Place, line_of
 from batchrun.endpoint.pool.budget import Amount
 from batchrun.endpoint.renaming import renamed
+from batchrun.errors import RunDirectoryError
 from batchrun.records import BatchLine, Request
+from batchrun.storage.force import force_names
 
 FOLDER = "batches"
 """Folder of a run directory: files of batches that are not collected yet."""
@@ -28,6 +31,32 @@ def output_files(directory: Path, number: int) -> tuple[Path, Path]:
     """Return the paths of the output file and of the error file of a batch."""
     folder = directory / FOLDER
     return folder / f"{number:04}.output.jsonl", folder / f"{number:04}.errors.jsonl"
+
+
+def make_folder(directory: Path) -> None:
+    """Make the folder of these files, if it is not there: a power cut may have lost its name.
+
+    Raises:
+        RunDirectoryError: it cannot be made.
+    """
+    folder = directory / FOLDER
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as problem:
+        cure = "make room, or make it writable, and run the same command again to resume"
+        raise RunDirectoryError(f"{folder}: cannot be made ({problem.strerror}); {cure}") from problem
+
+
+def remove_others(directory: Path, numbers: Collection[int]) -> None:
+    """Remove the files of all batches but some: a kill or a power cut may have left them.
+
+    Args:
+        directory: of the run.
+        numbers: of the batches whose files stay.
+    """
+    for path in (directory / FOLDER).glob("[0-9]*.jsonl*"):
+        if int(path.name.partition(".")[0]) not in numbers:
+            path.unlink(missing_ok=True)
 
 
 def remove_folder(directory: Path) -> None:
@@ -53,7 +82,7 @@ class Draft:
         """
         self._log, self.number = log, number
         self.path = input_file(directory, number)
-        self.path.parent.mkdir(parents=True, exist_ok=True)
+        make_folder(directory)
         self._file = self.path.open("wb")
         self.model, self.kind = first.model, first.kind
         self.requests = self.size_bytes = 0
@@ -87,6 +116,8 @@ class Draft:
         self._file.flush()
         os.fsync(self._file.fileno())
         self._file.close()
+        for folder in (self.path.parent, self.path.parent.parent):  # a file is found by its name
+            force_names(folder)
         self._note_lines()
         row = self._row(WRITTEN)
         self._log.note(row)

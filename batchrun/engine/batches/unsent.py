@@ -7,9 +7,9 @@ answered their rows, they would be paid and not used.
 import sqlite3
 from pathlib import Path
 
-from batchrun.checkpoint.batch_tables import UPLOADED, WRITING, WRITTEN
+from batchrun.checkpoint.batch_tables import COLLECTED, UPLOADED, WRITING, WRITTEN
 from batchrun.checkpoint.batches import PUT_BACK
-from batchrun.engine.batches.draft import input_file, remove_folder
+from batchrun.engine.batches.draft import input_file, remove_folder, remove_others
 
 _OPEN_LINES = """
 SELECT count(*) FROM batch_lines WHERE batch = batches.id AND id IS NOT NULL AND id NOT IN (SELECT id FROM outcomes)
@@ -19,9 +19,13 @@ _UNSENT = f"""
 SELECT id, step, requests = ({_OPEN_LINES}) FROM batches WHERE step IN (?, ?, ?)
 """
 
+_OPEN = "SELECT id FROM batches WHERE step <> ?"
+
 
 def forget_unsent(connection: sqlite3.Connection, directory: Path, *, is_by_batch: bool) -> None:
     """Have requests of batches that were never created wait for new ones, unless all are open and sent in batches now.
+
+    Files stay of batches only that are open.
 
     Args:
         connection: to the checkpoint, which fits the job.
@@ -39,6 +43,5 @@ def forget_unsent(connection: sqlite3.Connection, directory: Path, *, is_by_batc
         connection.executemany(statement, [(each,) for each in useless])
     connection.execute("DELETE FROM batch_lines WHERE batch = 0 AND id IN (SELECT id FROM outcomes)")
     connection.execute("COMMIT")
-    for number in useless:
-        input_file(directory, number).unlink(missing_ok=True)
+    remove_others(directory, {number for (number,) in connection.execute(_OPEN, (COLLECTED,))})
     remove_folder(directory)

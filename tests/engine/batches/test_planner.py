@@ -1,6 +1,7 @@
 """What goes into which batch, and what waits until the caps allow more."""
 
 import asyncio
+import os
 from collections.abc import AsyncIterator, Sequence
 from pathlib import Path
 
@@ -147,3 +148,27 @@ def test_at_the_end_of_batches_nothing_more_is_planned_and_nothing_held(tmp_path
     assert (provider.sizes, stop) == ([100, 100], None)
     assert provider.budget.account.room == dollars(50)
     store.__exit__(None, None, None)
+
+
+def test_a_batch_is_on_the_disk_with_its_name_before_it_is_ready(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A repair of one of its lines needs its file, also after a power cut."""
+    forced: list[int] = []
+    seen: list[set[int]] = []
+    fsync, ready = os.fsync, Provider.ready
+
+    def note(handle: int) -> None:
+        forced.append(os.fstat(handle).st_ino)
+        fsync(handle)
+
+    def look(provider: Provider, row: BatchRow, tokens: float) -> None:
+        seen.append(set(forced))
+        ready(provider, row, tokens)
+
+    monkeypatch.setattr(os, "fsync", note)
+    monkeypatch.setattr(Provider, "ready", look)
+    _, _, store = planned(tmp_path, rows=3, most=3, cap=dollars(100))
+    store.__exit__(None, None, None)
+    file = tmp_path / "batches" / "0001.jsonl"
+    assert {path.stat().st_ino for path in (file, file.parent, tmp_path)} <= seen[0]
