@@ -57,8 +57,12 @@ def parse_completion(body: bytes) -> Completion:
 
     Only the first choice is read: batchrun requests samples one by one.
     """
-    if (plain := plain_completion(body)) is not None:
-        return plain
+    plain = plain_completion(body)
+    return unusual_completion(body) if plain is None else plain
+
+
+def unusual_completion(body: bytes) -> Completion:
+    """Return what `parse_completion` returns, without the attempt at what most bodies are."""
     try:
         reply = read_reply(body)
     except ValueError:

@@ -5,7 +5,8 @@ which takes half of what it takes to make dicts and look through them. Fields wi
 `envelope` reads every kind; where this reads one, it finds the same.
 """
 
-from typing import Annotated, Any, Literal
+from collections.abc import Sequence
+from typing import Annotated, Any, Literal, NamedTuple
 
 import orjson
 from msgspec import DecodeError, Meta, Struct
@@ -153,3 +154,44 @@ def plain_completion(body: bytes) -> Completion | None:
     if EITHER_TAG in response:
         return None
     return _new(Completion, (response, None, None, choice.finish_reason, answer.id, None, None, None))
+
+
+class PlainAnswers(NamedTuple):
+    """What `plain_completion` returns for many bodies, as columns."""
+
+    responses: list[str | None]
+    finish_reasons: list[str | None]
+    response_ids: list[str | None]
+    others: list[int]
+    """The places of bodies for which it returns None; they are None in each column."""
+
+
+def plain_answers(bodies: Sequence[bytes | None]) -> PlainAnswers:
+    """Return the shown parts of bodies that have one choice with a text and nothing else, without a call for each."""
+    answers, others = _decoded(bodies)
+    choices = [answer.choices[0] for answer in answers]
+    texts = [choice.message.content for choice in choices]
+    responses: list[str | None] = [*texts]
+    finish_reasons: list[str | None] = [choice.finish_reason for choice in choices]
+    response_ids: list[str | None] = [answer.id for answer in answers]
+    others = sorted([*others, *(place for place, text in enumerate(texts) if EITHER_TAG in text)])
+    for place in others:
+        responses[place] = finish_reasons[place] = response_ids[place] = None
+    return PlainAnswers(responses, finish_reasons, response_ids, others)
+
+
+def _decoded(bodies: Sequence[bytes | None]) -> tuple[list[_Text], list[int]]:
+    """Return an answer for each body, and the places of those that do not fit, where any answer stands."""
+    answers: list[_Text] = []
+    others: list[int] = []
+    decoded = map(_text, bodies)  # type: ignore[arg-type]  # it refuses None
+    while len(answers) < len(bodies):
+        try:
+            answers.extend(decoded)  # goes on behind a body that did not fit
+        except (*_UNFIT, TypeError):
+            others.append(len(answers))
+            answers.append(_ANY)
+    return answers, others
+
+
+_ANY = _text(b'{"id": "", "choices": [{"message": {"content": ""}, "finish_reason": "stop"}]}')

@@ -39,10 +39,11 @@ def changed(columns: Mapping[str, Sequence[Any]], bodies: Sequence[bytes | memor
         bodies: of these, as they are stored: the vector of one that shares a reply, empty where that is lost.
     """
     keys, kinds, errors, statuses = (columns[name] for name in ("key", "kind", "error", "http_status"))
-    if kinds.count(None) == len(kinds):
-        found = completed_checksums(keys, statuses, bodies)
-    else:
-        found = list(map(checksum, keys, kinds, errors, statuses, bodies))
+    found = completed_checksums(keys, statuses, bodies)
+    if kinds.count(None) < len(kinds):
+        for place, kind in enumerate(kinds):
+            if kind is not None:
+                found[place] = checksum(keys[place], kind, errors[place], statuses[place], bodies[place])
     stored = columns["checksum"]
     if found == list(stored):
         return []

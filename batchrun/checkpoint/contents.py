@@ -8,7 +8,7 @@ from typing import Any
 from batchrun.checkpoint.checks import are_outcomes
 from batchrun.checkpoint.checksums import changed
 from batchrun.checkpoint.file import damaged
-from batchrun.checkpoint.packing import Unpacker, read_dictionaries, size_of
+from batchrun.checkpoint.packing import Unpacker, read_dictionaries, size_of, unpacked_bytes
 from batchrun.checkpoint.replies import PLACES, ReplyReader, SharingRows, stored
 from batchrun.checkpoint.tables import OUTCOME_COLUMNS
 from batchrun.records import OutcomeColumns
@@ -42,19 +42,20 @@ class Contents:
         size, before, row_bytes = 0, None, 0
         for outcome in outcomes:
             reference = outcome[_REPLY]
-            reply = reference // PLACES if isinstance(reference, int) else None  # what is neither shows later
-            if reply != before:
-                if (reply is None or before is None) and len(rows) >= _LEAST_ROWS:
-                    yield rows
-                    rows, size = [], 0
-                before, row_bytes = reply, 0 if reply is None else self._replies.vector_bytes(reply)
+            if reference is not None or before is not None:
+                reply = reference // PLACES if isinstance(reference, int) else None  # what is neither shows later
+                if reply != before:
+                    if (reply is None or before is None) and len(rows) >= _LEAST_ROWS:
+                        yield from _unpacked_pieces(rows)
+                        rows, size = [], 0
+                    before, row_bytes = reply, 0 if reply is None else self._replies.vector_bytes(reply)
             rows.append(outcome)
-            size += size_of(outcome[_BODY], outcome[_DICTIONARY]) if reply is None else row_bytes
-            if len(rows) >= _ROWS or size >= _BYTES:
-                yield rows
+            size += row_bytes if before is not None else len(outcome[_BODY] or b"")
+            if size >= _BYTES or len(rows) >= _ROWS:
+                yield from _unpacked_pieces(rows)
                 rows, size = [], 0
         if rows:
-            yield rows
+            yield from _unpacked_pieces(rows)
 
     def columns(self, rows: Sequence[tuple[Any, ...]]) -> OutcomeColumns:
         """Return rows of `outcomes` by column, without what only their storage needs.
@@ -62,10 +63,10 @@ class Contents:
         Raises:
             DamagedError: one of them is not what was stored, or cannot be unpacked.
         """
-        if not are_outcomes(rows):
-            wrong = next(row for row in rows if not are_outcomes([row]))
-            raise damaged(self._path, f"the outcome of row {wrong[0] >> 24} has values that no outcome has")
         columns: OutcomeColumns = dict(zip(OUTCOME_COLUMNS, zip(*rows, strict=True), strict=True))
+        if not are_outcomes(columns.values()):
+            wrong = next(row for row in rows if not are_outcomes(zip(row)))
+            raise damaged(self._path, f"the outcome of row {wrong[0] >> 24} has values that no outcome has")
         shared = self._replies.sharing(columns.pop("reply"))
         if changed(columns, stored(columns["body"], shared)):
             raise damaged(self._path, changed_text(self._changed_rows()))
@@ -97,7 +98,7 @@ class Contents:
         rows: list[int] = []
         cursor = self._connection.execute(_ALL)
         while some := cursor.fetchmany(_AT_ONCE):
-            some = [each for each in some if are_outcomes([each])]
+            some = [each for each in some if are_outcomes(zip(each))]
             rows += [some[place][0] >> 24 for place in self._changed(some)] if some else []
         return rows
 
@@ -105,6 +106,21 @@ class Contents:
         columns: OutcomeColumns = dict(zip(OUTCOME_COLUMNS, zip(*rows, strict=True), strict=True))
         shared = self._replies.sharing(columns["reply"])
         return changed(columns, stored(columns["body"], shared))
+
+
+def _unpacked_pieces(rows: list[tuple[Any, ...]]) -> Iterator[list[tuple[Any, ...]]]:
+    """Yield rows that are bounded as they are stored in lists that are so when they are unpacked, too."""
+    if unpacked_bytes([row[_BODY] for row in rows if row[_DICTIONARY] is not None]) < _BYTES:
+        yield rows
+        return
+    first, size = 0, 0
+    for place, row in enumerate(rows):
+        size += size_of(row[_BODY], row[_DICTIONARY])
+        if size >= _BYTES:
+            yield rows[first : place + 1]
+            first, size = place + 1, 0
+    if first < len(rows):
+        yield rows[first:]
 
 
 def changed_text(rows: Iterable[int]) -> str:

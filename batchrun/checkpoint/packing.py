@@ -128,6 +128,14 @@ def size_of(body: bytes | None, number: int | None) -> int:
         return len(body)
 
 
+def unpacked_bytes(bodies: Sequence[bytes | None]) -> int:
+    """Return the length of packed bodies together when they are unpacked, as far as their heads tell."""
+    try:
+        return sum(map(_zstandard().frame_content_size, bodies))
+    except (_zstandard().ZstdError, TypeError):  # one of them is damaged
+        return sum(size_of(body, 0) for body in bodies)
+
+
 class Packer:
     """Packs the bodies that are written to one checkpoint."""
 

@@ -37,6 +37,9 @@ _READ = (
 """Columns of the results that the counts are made of."""
 
 
+_BLANKS = " \t\n\f\r"
+
+
 class AnswerCounts:
     """The counts over all rows of some results."""
 
@@ -56,7 +59,8 @@ class AnswerCounts:
             is_text = None if is_text is None else is_text.filter(completed)
         models = here["model"]
         self._completed.update(_counted(models))
-        no_text = pc.invert(pc.fill_null(pc.match_substring_regex(here["response"], r"\S"), False))
+        text = pc.ascii_ltrim(here["response"], characters=_BLANKS)  # a regular expression takes three times as long
+        no_text = pc.fill_null(pc.equal(pc.binary_length(text), 0), True)
         has_no_call = pc.and_(pc.is_null(here["tool_calls"]), pc.is_null(here["refusal"]))
         empty = pc.and_(no_text, has_no_call)
         if is_text is not None:

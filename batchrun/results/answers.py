@@ -26,6 +26,8 @@ class Answers(NamedTuple):
     """The shown parts of each answer; for one pass."""
     objects: list[_Object | None] | None
     """The object of each answer; None without a schema."""
+    are_as_stored: bool = False
+    """Whether the completions are those that `shown_completions` returns."""
 
 
 class AnswerReader:
@@ -49,7 +51,7 @@ class AnswerReader:
     def read(self, outcomes: OutcomeColumns) -> Answers:
         """Return the answers of these rows."""
         if self._schema is None and KINDS.isdisjoint(outcomes["kind"]):
-            return Answers(outcomes, shown_completions(outcomes), None)
+            return Answers(outcomes, shown_completions(outcomes), None, are_as_stored=True)
         kinds, errors = list(outcomes["kind"]), list(outcomes["error"])
         completions = list(shown_completions(outcomes))
         objects: list[_Object | None] = [None] * len(kinds)

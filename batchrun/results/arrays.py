@@ -14,7 +14,7 @@ from batchrun.results.columns import (
     ENDPOINT,
     REUSED_FROM,
     labels,
-    shown_completions,
+    shown_columns,
     shown_endpoint,
 )
 from batchrun.results.prices import PriceOf
@@ -32,13 +32,13 @@ def outcome_arrays(
     Args:
         outcomes: the settled rows.
         prices: of each model at each endpoint.
-        shown: what `answer_columns` returns for the answers, if they were read already.
+        shown: the shown parts of the answers, if they were read already.
         only_endpoint: where answers come from that have no endpoint's name; None where this is not known.
     """
     kinds = outcomes["kind"]
     values: dict[str, Sequence[Any] | pa.Array] = {
         **outcomes,
-        **(answer_columns(shown_completions(outcomes)) if shown is None else shown),
+        **(shown_columns(outcomes) if shown is None else shown),
         "custom_id": labels(outcomes),
         "model": _repeated(outcomes["model"]),
         "status": _statuses(kinds),

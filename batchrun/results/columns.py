@@ -1,7 +1,8 @@
 """The schema of results.parquet, and the conversion of outcomes into its columns."""
 
-from collections.abc import Iterable, Sequence
-from typing import NamedTuple
+from collections.abc import Callable, Iterable, Sequence
+from itertools import repeat
+from typing import Any, NamedTuple
 
 import pyarrow as pa
 
@@ -9,7 +10,8 @@ from batchrun.answers import logprobs as answer_logprobs
 from batchrun.answers.chat import NOTHING, Completion
 from batchrun.answers.columns import AnswerColumns, column_names, without_clashes
 from batchrun.answers.data_columns import NO_TYPES, Types
-from batchrun.answers.envelope import parse_completion
+from batchrun.answers.envelope import parse_completion, unusual_completion
+from batchrun.answers.plain import plain_answers
 from batchrun.records import OutcomeColumns, named_endpoint, unnumbered_endpoint
 from batchrun.results.merge import kept_types
 
@@ -224,18 +226,50 @@ class LostAnswer(Exception):
 
 def shown_completions(outcomes: OutcomeColumns) -> Iterable[Completion]:
     """Return the shown parts of each answer; iterating raises `LostAnswer`."""
-    return map(_shown, outcomes["body"], outcomes["kind"], outcomes["http_status"])
+    return map(_shown, outcomes["body"], outcomes["kind"], outcomes["http_status"], repeat(parse_completion))
 
 
-def _shown(body: bytes | None, kind: str | None, http_status: int | None) -> Completion:
+def shown_columns(outcomes: OutcomeColumns) -> dict[str, Sequence[Any]]:
+    """Return the same as columns, by the fields of `Completion`; raises `LostAnswer`."""
+    bodies, kinds, statuses = (
+        [*outcomes["body"]],
+        outcomes["kind"],
+        outcomes["http_status"],
+    )  # some make each body when asked
+    completed = bodies
+    if kinds.count(None) < len(kinds):
+        completed = [body if kind is None else None for body, kind in zip(bodies, kinds, strict=True)]
+    plain = plain_answers(completed)
+    columns: dict[str, Sequence[Any]] = dict.fromkeys(Completion._fields, [None] * len(bodies))
+    columns |= {"response": plain.responses, "finish_reason": plain.finish_reasons, "response_id": plain.response_ids}
+    others = [
+        _shown(
+            bodies[place],
+            kinds[place],
+            statuses[place],
+            unusual_completion if kinds[place] is None else parse_completion,
+        )
+        for place in plain.others
+    ]
+    for name, values in zip(Completion._fields, zip(*others, strict=True), strict=True) if others else ():
+        if values.count(None) < len(values):
+            column = columns[name] = list(columns[name])
+            for place, value in zip(plain.others, values, strict=True):
+                column[place] = value
+    return columns
+
+
+def _shown(
+    body: bytes | None, kind: str | None, http_status: int | None, parsed: Callable[[bytes], Completion]
+) -> Completion:
     if body is None:
         return _FAILED
     if kind is None:
-        completion = parse_completion(body)
+        completion = parsed(body)
         if completion is NOTHING:
             raise LostAnswer
         return completion
-    return _FAILED if is_error_status(http_status) else of_failure(parse_completion(body))
+    return _FAILED if is_error_status(http_status) else of_failure(parsed(body))
 
 
 def is_error_status(status: int | None) -> bool:

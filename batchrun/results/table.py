@@ -14,9 +14,17 @@ from batchrun.answers.equal_vectors import EqualVectors, equal_columns
 from batchrun.answers.logprobs import logprobs_array
 from batchrun.records import OutcomeColumns
 from batchrun.results.answer_counts import AnswerCounts
-from batchrun.results.answers import AnswerReader
+from batchrun.results.answers import AnswerReader, Answers
 from batchrun.results.arrays import answer_columns, outcome_arrays
-from batchrun.results.columns import ALWAYS, BEFORE_ANSWER, BEFORE_INPUT, COLUMNS, OptionalColumns, results_schema
+from batchrun.results.columns import (
+    ALWAYS,
+    BEFORE_ANSWER,
+    BEFORE_INPUT,
+    COLUMNS,
+    OptionalColumns,
+    results_schema,
+    shown_columns,
+)
 from batchrun.results.evaluated import Evaluated
 from batchrun.results.merge import InputColumns, Merge, Part
 from batchrun.results.prices import PriceOf
@@ -80,9 +88,10 @@ class Results:
     def _batches(self) -> Iterator[pa.RecordBatch]:
         merge = None if self._inputs is None else Merge(self._inputs)
         for some in self._outcomes:
-            outcomes, completions, objects = self._reader.read(some)
+            answers = self._reader.read(some)
+            outcomes, objects = answers.outcomes, answers.objects
             rows = outcomes["row"]
-            shown = _equal_vectors(outcomes) or answer_columns(completions)
+            shown = _shown(answers)
             own = outcome_arrays(outcomes, self._prices, shown, only_endpoint=self._only_endpoint)
             data = shown["data"]
             if isinstance(data, EqualVectors):
@@ -113,6 +122,13 @@ class Results:
         if not self._hidden:
             return batch
         return batch.select([name for name in batch.schema.names if name not in self._hidden])
+
+
+def _shown(answers: Answers) -> dict[str, Any]:
+    """Return the shown parts of answers: field of `Completion` → its values."""
+    if not answers.are_as_stored:
+        return _equal_vectors(answers.outcomes) or answer_columns(answers.completions)
+    return _equal_vectors(answers.outcomes) or shown_columns(answers.outcomes)
 
 
 def _equal_vectors(outcomes: OutcomeColumns) -> dict[str, Any] | None:

@@ -1,5 +1,6 @@
 """What the fast reader reads, it reads as the other does; what it does not, it leaves to it."""
 
+import json
 from typing import Any
 
 import orjson
@@ -11,7 +12,7 @@ from batchrun.answers.chat import NOTHING, Completion
 from batchrun.answers.envelope import read_reply, shown_of
 from batchrun.answers.events import is_stream
 from batchrun.answers.kinds.table import CHAT
-from batchrun.answers.plain import is_ordinary, ordinary_usage, plain_completion
+from batchrun.answers.plain import is_ordinary, ordinary_usage, plain_answers, plain_completion
 from batchrun.endpoint.pool.replies import judge
 from batchrun.records import Reply, Usage
 
@@ -46,6 +47,8 @@ USAGES = st.one_of(
         st.sampled_from(["prompt_tokens", "completion_tokens", "total_tokens", "reasoning_tokens", "cost"]), COUNTS
     ),
 )
+PLAIN = b'{"id": "c-1", "choices": [{"message": {"content": "text"}, "finish_reason": "stop"}]}'
+THOUGHT = PLAIN.replace(b"text", b"<think>a</think>text")
 REPLIES = st.fixed_dictionaries(
     {"choices": st.one_of(st.lists(CHOICES, min_size=1, max_size=1), st.lists(CHOICES, max_size=2), VALUES)},
     optional={
@@ -204,3 +207,21 @@ def test_the_counts_of_an_ordinary_answer_are_found_at_once(more: dict[str, Any]
 )
 def test_others_are_left_to_the_other_reader(body: bytes) -> None:
     assert plain_completion(body) is None
+
+
+@given(
+    st.lists(
+        st.one_of(
+            REPLIES.map(lambda reply: json.dumps(reply).encode()), st.sampled_from([None, b"", b"{", PLAIN, THOUGHT])
+        ),
+        max_size=5,
+    )
+)
+def test_many_bodies_are_read_as_each_of_them(bodies: list[bytes | None]) -> None:
+    """Those that are not plain are left out, whatever stands before and behind them."""
+    found = plain_answers(bodies)
+    each_one = [None if body is None else plain_completion(body) for body in bodies]
+    assert found.others == [place for place, one in enumerate(each_one) if one is None]
+    columns = zip(found.responses, found.finish_reasons, found.response_ids, strict=True)
+    expected = [(None,) * 3 if one is None else (one.response, one.finish_reason, one.response_id) for one in each_one]
+    assert list(columns) == expected

@@ -20,7 +20,7 @@ def changed(name: str, value: Any) -> tuple[Any, ...]:
 def test_what_a_run_writes_is_an_outcome(outcome: Any) -> None:
     row = (*columns_of(outcome, {"m": 0}), None)
     assert is_outcome(row)
-    assert are_outcomes([row, row])
+    assert are_outcomes(zip(row, row, strict=True))
 
 
 @pytest.mark.parametrize(
@@ -39,7 +39,7 @@ def test_what_a_run_writes_is_an_outcome(outcome: Any) -> None:
 def test_another_type_or_a_count_out_of_range_is_not_an_outcome(name: str, value: Any) -> None:
     row = changed(name, value)
     assert not is_outcome(row)
-    assert not are_outcomes([ROW, row])
+    assert not are_outcomes(zip(ROW, row, strict=True))
 
 
 @pytest.mark.parametrize(("name", "value"), [("id", -1), ("key", b"short"), ("finished_at_ms", -1), ("attempts", None)])
@@ -52,7 +52,7 @@ def test_a_row_of_another_width_is_not_an_outcome() -> None:
 
 
 def test_no_rows_are_sound() -> None:
-    assert are_outcomes([])
+    assert are_outcomes([() for _ in OUTCOME_COLUMNS])
 
 
 @pytest.mark.parametrize(

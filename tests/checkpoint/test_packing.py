@@ -7,6 +7,7 @@ from pathlib import Path
 from random import Random
 
 import pytest
+import zstandard
 from harness.alike import settled
 from harness.checkpoints import failure, outcomes_in, requests
 from harness.settled import body_of
@@ -16,7 +17,7 @@ from batchrun.checkpoint.contents import Contents
 from batchrun.checkpoint.file import VECTOR_PAGE_BYTES
 from batchrun.checkpoint.packing import LEARN_ROWS, Packer, Unpacker, read_dictionaries, size_of, write_dictionary
 from batchrun.checkpoint.store import Store
-from batchrun.checkpoint.tables import FILE_NAME, TABLES
+from batchrun.checkpoint.tables import FILE_NAME, OUTCOME_COLUMNS, TABLES
 from batchrun.errors import DamagedError
 from batchrun.records import Outcome
 
@@ -147,3 +148,15 @@ def test_what_cannot_be_unpacked_is_damage(connection: sqlite3.Connection) -> No
         assert size_of(body, 1) >= len(body)
         with pytest.raises(DamagedError, match="a packed answer cannot be read"):
             contents.bodies([body], [1])
+
+
+def test_rows_are_read_in_pieces_that_are_bounded_when_they_are_unpacked(connection: sqlite3.Connection) -> None:
+    """Stored, all of them are short."""
+    body = zstandard.ZstdCompressor().compress(bytes(1 << 20))
+    width = len(OUTCOME_COLUMNS)
+    row = tuple({"body": body, "dictionary": 1}.get(name) for name in OUTCOME_COLUMNS)
+    short = (None,) * width
+    pieces = list(Contents(connection, Path("c")).pieces([row] * 9 + [short] * 3000))
+    assert [len(piece) for piece in pieces] == [4, 4, 2040, 961]
+    damaged = tuple(b"noise" if value is body else value for value in row)
+    assert list(Contents(connection, Path("c")).pieces([damaged])) == [[damaged]]

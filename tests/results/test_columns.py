@@ -13,7 +13,7 @@ from harness.priced import priced
 from batchrun.job.sections import Price
 from batchrun.records import Outcome, Usage
 from batchrun.results.arrays import outcome_arrays
-from batchrun.results.columns import COLUMNS, LostAnswer, input_names, results_schema
+from batchrun.results.columns import COLUMNS, LostAnswer, input_names, results_schema, shown_columns, shown_completions
 
 DESIGN = """
 row                int64
@@ -246,3 +246,25 @@ def test_the_cost_is_that_of_the_endpoint_and_the_model_that_answered(outcome: M
     row = dict(zip(COLUMN_NAMES, outcome_arrays(columns_of(outcomes), price), strict=True))
     assert row["cost_usd"].to_pylist() == [1.0, 2.0, None, 5.0]
     assert row["answered_by"].to_pylist() == [None, None, None, "spare"]
+
+
+def test_the_shown_parts_of_many_answers_are_those_of_each(outcome: Make) -> None:
+    """Plain answers, others among them, failures with an answer and without one."""
+    plain = {"id": "c", "choices": [{"message": {"content": "a"}, "finish_reason": "stop"}]}
+    refused = {"choices": [{"message": {"content": None, "refusal": "no"}, "finish_reason": "stop"}]}
+    vector = {"data": [{"embedding": [1.0]}]}
+    outcomes = columns_of(
+        [
+            outcome(body=orjson.dumps(plain)),
+            outcome(body=orjson.dumps(refused)),
+            outcome(kind="invalid_response", body=orjson.dumps(plain)),
+            outcome(kind="bad_request", http_status=400, body=orjson.dumps(plain)),
+            outcome(kind="timeout", http_status=None, body=None),
+            outcome(body=orjson.dumps(vector)),
+            outcome(body=orjson.dumps(plain).replace(b'"a"', b'"<think>b</think>a"')),
+        ]
+    )
+    shown = shown_columns(outcomes)
+    assert list(zip(*shown.values(), strict=True)) == [tuple(each) for each in shown_completions(outcomes)]
+    assert shown["response"] == ["a", None, None, None, None, None, "a"]
+    assert (shown["reasoning"][6], shown["refusal"][1], shown["invalid_response"][2]) == ("b", "no", "a")
