@@ -84,6 +84,12 @@ WRITING, WRITTEN, UPLOADED, CREATING, CREATED, COLLECTED = (
 GIVEN_UP = "given_up"
 """Status of a collected batch that brought nothing: another account has it, and may still be answering it."""
 
+GONE = "gone"
+"""Status of a collected batch that brought nothing: the provider does not have it any more."""
+
+FAILED = "failed"
+"""Status of a collected batch that the provider has not taken. Source: OpenAI's reference, `status` of a batch."""
+
 NOT_KNOWN = b""
 """Key of a line that a salvage has lost and found again: it gets that of the request at its place."""
 

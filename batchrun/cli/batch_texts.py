@@ -12,6 +12,14 @@ from batchrun.results.summary import Summary
 _MOST = 12
 """Most batches that are listed."""
 
+_ENDS = {
+    "collected": "collected",
+    "not_taken": "not taken by the provider",
+    "gone": "gone at the provider, and not collected",
+    "given_up": "given up, which another key has created",
+}
+"""What became of batches, as `Summary.batches` counts them, in words."""
+
 
 def batch_lines(summary: Summary) -> list[str]:
     """Return a line for each batch that is not collected, and one for the others; none where there are none."""
@@ -19,14 +27,14 @@ def batch_lines(summary: Summary) -> list[str]:
         return []
     now_ms = int(time.time() * 1000)
     batches = [_figures(each) for each in summary.batches["open"]]
-    texts = [batch_text(each, now_ms) for each in batches[:_MOST]]
+    is_running = summary.state == "running"
+    texts = [batch_text(each, now_ms, is_running=is_running) for each in batches[:_MOST]]
     texts += [f"and {len(batches) - _MOST} more"] if len(batches) > _MOST else []
     if summary.batches["set_aside_usd"]:
         texts.append(f"up to {spent_text(summary.batches['set_aside_usd'])} USD are set aside for these")
-    if collected := summary.batches["collected"]:
-        texts.append(f"{counted(collected, 'batch', 'batches')} collected")
-    if given_up := summary.batches["given_up"]:
-        texts.append(f"{counted(given_up, 'batch', 'batches')} given up, which another key has created")
+    for name, what in _ENDS.items():
+        if count := summary.batches[name]:
+            texts.append(f"{counted(count, 'batch', 'batches')} {what}")
     return [f"{'' if number else 'batches':<9} {text}" for number, text in enumerate(texts)]
 
 

@@ -28,11 +28,33 @@ def batches_text(batches: Sequence[BatchFigures], now_ms: int) -> str:
     return f"{text}, {first} in {duration_text((ends_ms - now_ms) / 1000)}"
 
 
-def batch_text(batch: BatchFigures, now_ms: int) -> str:
-    """Return one batch as a line: its number, the provider's name, its state, counts, and time left."""
-    parts = [f"{batch.completed:,} of {counted(batch.requests, 'request')} answered"]
+def batch_text(batch: BatchFigures, now_ms: int, *, is_running: bool) -> str:
+    """Return one batch as a line: its number, the provider's name, its state, counts, and time left.
+
+    Args:
+        batch: that is not collected.
+        now_ms: Unix time.
+        is_running: whether a process looks after it; else it is shown as it was seen last.
+    """
+    requests = counted(batch.requests, "request")
+    if batch.status in _WITHOUT_COUNTS:
+        return f"{batch.number} {_WITHOUT_COUNTS[batch.status].format(requests)}"
+    parts = [f"{batch.completed:,} of {requests} answered"]
     parts += [f"{batch.failed:,} failed"] if batch.failed else []
-    if batch.expires_at_ms is not None and batch.expires_at_ms > now_ms:
-        parts.append(f"expires in {duration_text((batch.expires_at_ms - now_ms) / 1000)}")
+    ends_ms = batch.expires_at_ms
+    if ends_ms is not None and ends_ms > now_ms:
+        parts.append(f"expires in {duration_text((ends_ms - now_ms) / 1000)}")
+    elif ends_ms is not None and not is_running:
+        parts.append("has ended or expired since")
     name = f" {batch.name}" if batch.name else ""
-    return f"{batch.number}{name} {batch.status.replace('_', ' ')}: {', '.join(parts)}"
+    seen = "" if is_running else " when last looked at"
+    return f"{batch.number}{name} {batch.status.replace('_', ' ')}{seen}: {', '.join(parts)}"
+
+
+_WITHOUT_COUNTS = {
+    "writing": "being written",
+    "uploading": "uploading: {}",
+    "not_sent": "not sent: {}",
+    "not_known": "perhaps created, as the run ended just then: {}; the same command looks for it",
+}
+"""Status of a batch of which the provider reports nothing yet → text."""

@@ -210,7 +210,8 @@ def _workers(summary: Summary) -> dict[str, str]:
 def _batches(summary: Summary) -> dict[str, str]:
     batches = summary.batches or {}
     left = {"batches that are not collected": f"{len(batches['open']):,}"} if batches.get("open") else {}
-    lost = {"batches given up": f"{batches['given_up']:,}"} if batches.get("given_up") else {}
+    ends = {"not_taken": "batches not taken", "gone": "batches gone", "given_up": "batches given up"}
+    lost = {text: f"{batches[name]:,}" for name, text in ends.items() if batches.get(name)}
     return {"batches collected": f"{batches['collected']:,}", **lost, **left} if batches else {}
 
 

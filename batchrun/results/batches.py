@@ -3,10 +3,29 @@
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-from batchrun.checkpoint.batch_tables import COLLECTED, CREATED, CREATING, GIVEN_UP, UPLOADED, WRITTEN, BatchRow
+from batchrun.checkpoint.batch_tables import (
+    COLLECTED,
+    CREATED,
+    CREATING,
+    FAILED,
+    GIVEN_UP,
+    GONE,
+    UPLOADED,
+    WRITTEN,
+    BatchRow,
+)
 from batchrun.endpoint.pool.budget import Amount
+from batchrun.job.catalogue import cost_text
 from batchrun.records import BatchFigures
 from batchrun.results.executions import utc_text
+
+NOT_TAKEN, DROPPED = "not_taken", "dropped"
+"""What became of batches that the provider has refused, and that were never sent."""
+
+_ENDS = {FAILED: NOT_TAKEN, GONE: GONE, GIVEN_UP: GIVEN_UP}
+"""Status of a batch that brought nothing → what is shown of it."""
+
+_ENDED = frozenset({COLLECTED, DROPPED, *_ENDS.values()})
 
 _ON_ITS_WAY = frozenset({WRITTEN, UPLOADED, CREATING})
 
@@ -18,15 +37,17 @@ def batch_figures(row: BatchRow, *, is_running: bool) -> BatchFigures:
         row: of the batch.
         is_running: whether a process brings it to the provider.
     """
-    status = (row.status or row.step) if row.step == CREATED or row.status == GIVEN_UP else row.step
-    if row.step in _ON_ITS_WAY:
+    status = (row.status or row.step) if row.step == CREATED else row.step
+    if row.step == COLLECTED:
+        status = _ENDS.get(row.status, COLLECTED) if row.status else DROPPED
+    elif row.step in _ON_ITS_WAY:
         status = "uploading" if is_running else "not_known" if row.step == CREATING else "not_sent"
     return BatchFigures(row.id, row.name or "", status, row.requests, row.completed, row.failed, row.expires_at_ms)
 
 
 def open_batches(batches: Iterable[BatchFigures]) -> tuple[BatchFigures, ...]:
-    """Return those that are neither collected nor given up."""
-    return tuple(each for each in batches if each.status not in (COLLECTED, GIVEN_UP))
+    """Return those that have not ended yet."""
+    return tuple(each for each in batches if each.status not in _ENDED)
 
 
 def held(rows: Iterable[BatchRow]) -> Amount:
@@ -41,11 +62,24 @@ def batches_entry(batches: Sequence[BatchFigures], set_aside: Amount) -> dict[st
         return None
     return {
         "collected": sum(each.status == COLLECTED for each in batches),
-        "given_up": sum(each.status == GIVEN_UP for each in batches),
+        **{status: sum(each.status == status for each in batches) for status in (GIVEN_UP, NOT_TAKEN, GONE)},
         "set_aside_usd": round(set_aside.usd, 9),
         "set_aside_tokens": int(set_aside.tokens),
         "open": [_entry(each) for each in open_batches(batches)],
     }
+
+
+def cost_with(batches: Mapping[str, Any] | None, cost: str, *, is_unknown: bool) -> str:
+    """Return what a run has cost, for people: what its batches under way cost is not known yet.
+
+    Args:
+        batches: as `batches_entry` returns them.
+        cost: of its answers, for people.
+        is_unknown: whether no price is known.
+    """
+    if batches is None or not any(each["id"] for each in batches["open"]):
+        return cost
+    return cost_text(None) if is_unknown else f"{cost}, without that of batches under way"
 
 
 def _entry(batch: BatchFigures) -> Mapping[str, Any]:

@@ -12,7 +12,7 @@ from batchrun.job.catalogue import cost_text
 from batchrun.job.sections import Job
 from batchrun.prompts.count import left_s
 from batchrun.records import Parts, summed
-from batchrun.results.batches import batches_entry
+from batchrun.results.batches import batches_entry, cost_with
 from batchrun.results.endpoint_entries import endpoint_entries
 from batchrun.results.executions import execution_entries, pause_text, utc_text
 from batchrun.results.meanings import Meanings
@@ -101,8 +101,9 @@ class Summary:
     over all executions, how many workers were lost (`workers_lost`), and how many rows they had (`put_back`). None
     elsewhere."""
     batches: dict[str, Any] | None = None
-    """Of a run that was sent in batches: how many are `collected`, and how many `given_up` (`--cancel` with a key that
-    does not see them); those that are `open`, each with `number`, `id` and `status` of the provider (before it has one:
+    """Of a run that was sent in batches: how many are `collected`, `not_taken` (refused by the provider), `gone` (the
+    provider did not have them any more) and `given_up` (`--cancel` with a key that does not see them); those that are
+    `open`, each with `number`, `id` and `status` of the provider (before it has one:
     `uploading`; when the run has stopped: `not_sent`, or `not_known` of one that was just being created), `requests`,
     of these `completed` and `failed` so far, and `expires_at`; and what is set aside for these (`set_aside_usd`,
     `set_aside_tokens`). None elsewhere."""
@@ -176,7 +177,8 @@ class Summary:
         sent = [each for each in self.models if each["attempts"]]
         priced = [each for each in sent if each["cost_usd"]]
         if self.cost_usd is not None or not priced:
-            return cost_text(self.cost_usd, self.set_aside_usd)
+            is_unknown = not self.prices and not self.cost_usd
+            return cost_with(self.batches, cost_text(self.cost_usd, self.set_aside_usd), is_unknown=is_unknown)
         known = cost_text(self.least_cost_usd, self.set_aside_usd)
         others = ", ".join(each["model"] for each in sent if each["cost_usd"] is None)
         return f"at least {known}, for {', '.join(each['model'] for each in priced)}; not known for {others}"

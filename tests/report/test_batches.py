@@ -20,7 +20,22 @@ def test_none_is_named_too() -> None:
 
 def test_a_batch_is_a_line() -> None:
     assert (
-        batch_text(RUNNING, 30_000)
+        batch_text(RUNNING, 30_000, is_running=True)
         == "1 batch_a in progress: 12 of 40 requests answered, 3 failed, expires in 1 min 00 s"
     )
-    assert batch_text(LATER, 0) == "2 uploading: 0 of 1 request answered"
+    assert batch_text(LATER, 0, is_running=True) == "2 uploading: 1 request"
+
+
+def test_of_a_run_that_has_stopped_a_batch_is_shown_as_it_was_seen_last() -> None:
+    """The provider continues with it, at most until it expires."""
+    text = "1 batch_a in progress when last looked at: 12 of 40 requests answered, 3 failed"
+    assert batch_text(RUNNING, 30_000, is_running=False) == f"{text}, expires in 1 min 00 s"
+    assert batch_text(RUNNING, 90_000, is_running=False) == f"{text}, has ended or expired since"
+
+
+def test_a_batch_that_the_provider_may_not_have_has_no_counts() -> None:
+    not_sent, not_known = (LATER._replace(status=each) for each in ("not_sent", "not_known"))
+    assert batch_text(not_sent, 0, is_running=False) == "2 not sent: 1 request"
+    assert batch_text(not_known, 0, is_running=False) == (
+        "2 perhaps created, as the run ended just then: 1 request; the same command looks for it"
+    )

@@ -11,13 +11,22 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import cast
 
-from batchrun.checkpoint.batch_tables import COLLECTED, CREATED, CREATING, GIVEN_UP, UPLOADED, WRITTEN, BatchRow
+from batchrun.checkpoint.batch_tables import (
+    COLLECTED,
+    CREATED,
+    CREATING,
+    FAILED,
+    GIVEN_UP,
+    GONE,
+    UPLOADED,
+    WRITTEN,
+    BatchRow,
+)
 from batchrun.checkpoint.batches import BatchLog
 from batchrun.endpoint.batches.lines import endpoint_of
-from batchrun.endpoint.batches.state import NUMBER, RUN, BatchState, poll_s, problem_reply
+from batchrun.endpoint.batches.not_taken import Cause, is_of_model, not_taken
+from batchrun.endpoint.batches.state import NUMBER, RUN, BatchState, poll_s
 from batchrun.endpoint.pool.closure import REFUSED
-from batchrun.endpoint.pool.replies import judge
-from batchrun.endpoint.pool.verdicts import EFFECTS, ForRow
 from batchrun.engine.batches.collection import Collector, Result, noted
 from batchrun.engine.batches.draft import input_file
 from batchrun.engine.batches.output import Sent
@@ -33,9 +42,6 @@ _LOOK_S = 0.5
 
 _SKEW_S = 24 * 3600.0
 """How far the provider's clock may be behind."""
-
-_ENOUGH_REFUSED = 10
-"""Lines from the first on that must all be refused for the same reason, until the job is taken to be wrong."""
 
 
 @dataclass(slots=True)
@@ -130,14 +136,17 @@ class Courier:
         """
         if shipment.row.step != CREATED:  # cancelled before it was there, or refused
             problem = "its file is too large" if shipment.is_too_large else ""
+            if problem or shipment.refused is not None:
+                shipment.become(shipment.row._replace(status=FAILED))
             delivered = Delivered(Result(), is_too_large=shipment.is_too_large, problem=problem, stop=shipment.refused)
             return await self._returned(shipment, delivered)
         try:
             state = await self._ended(shipment)
         except Gone:
             self.say(f"batch {shipment.row.id} ({shipment.row.name}) is gone; its rows are open again")
+            shipment.become(shipment.row._replace(status=GONE))
             return await self._returned(shipment, Delivered(Result(lost=shipment.row.requests), is_lost=True))
-        if state.status == "failed":
+        if state.status == FAILED:
             return await self._failed(shipment, state)
         result = await self.collector.collect(shipment.row, state)
         shipment.become(noted(shipment.row, state)._replace(step=COLLECTED))
@@ -193,7 +202,7 @@ class Courier:
                 shipment.refused = self._stop(row, "bad_request", problem.verdict.message)
                 return True
             except Halted as halted:
-                if not _is_of_model(halted.stop.kind):
+                if not is_of_model(halted.stop.kind):
                     raise
                 shipment.refused = halted.stop
                 return True
@@ -253,35 +262,27 @@ class Courier:
     async def _failed(self, shipment: Shipment, state: BatchState) -> Delivered:
         """Return what becomes of a batch that the provider has not taken."""
         row = shipment.row
-        of_lines = [each for each in state.problems if each.line is not None]
-        if state.is_queue_full:
-            return await self._returned(shipment, Delivered(Result(), is_queue_full=True))
-        message = state.problems[0].message if state.problems else "no reason is given"
-        if state.is_too_large:
-            return await self._returned(shipment, Delivered(Result(), is_too_large=True, problem=message))
-        kind = judge(problem_reply(state.problems[0])).kind if state.problems else None
-        if kind is not None and _is_of_model(kind):
-            return await self._returned(shipment, Delivered(Result(), stop=self._stop(row, kind, message)))
-        if not of_lines:
-            return await self._returned(shipment, Delivered(Result(), problem=message))
-        codes = {each.code for each in of_lines}
-        is_of_job = len(codes) == 1 and [each.line for each in of_lines] == list(range(1, len(of_lines) + 1))
-        if is_of_job and (len(of_lines) >= min(_ENOUGH_REFUSED, row.requests)) and row.requests > 1:
-            stop = self._stop(row, "bad_request", f"line {of_lines[0].line}: {message}")
-            return await self._returned(shipment, Delivered(Result(), stop=stop))
-        places = await asyncio.to_thread(Sent(input_file(self.directory, row.id)).places)
-        failures = {places[each.line - 1]: each.message for each in of_lines if each.line and each.line <= len(places)}
-        await self.collector.fail(row, state, failures)
-        return Delivered(Result())
+        found = not_taken(state, row.requests)
+        match found.cause:
+            case Cause.QUEUE:
+                delivered = Delivered(Result(), is_queue_full=True)
+            case Cause.SIZE:
+                delivered = Delivered(Result(), is_too_large=True, problem=found.message)
+            case Cause.MODEL | Cause.JOB:
+                delivered = Delivered(Result(), stop=self._stop(row, found.kind, found.message))
+            case Cause.OTHER:
+                delivered = Delivered(Result(), problem=found.message)
+            case Cause.LINES:
+                places = await asyncio.to_thread(Sent(input_file(self.directory, row.id)).places)
+                refused = {each.line: each.message for each in found.lines}
+                failures = {place: refused[line] for line, place in enumerate(places, 1) if line in refused}
+                await self.collector.fail(row, state, failures)
+                return Delivered(Result())
+        return await self._returned(shipment, delivered)
 
     def _stop(self, row: BatchRow, kind: str, message: str) -> Stop:
         text = f"batch {row.id} of {row.model} is refused: {message}; {self.provider.cure_of(kind, row.model)}"
         return Stop(kind=kind, message=text, exit_code=REFUSED)
-
-
-def _is_of_model(kind: str) -> bool:
-    """Return whether a refusal is of a model, whichever of its requests is sent."""
-    return kind in EFFECTS and EFFECTS[kind].is_of_model and EFFECTS[kind].row is ForRow.OPEN
 
 
 def _now_ms() -> int:

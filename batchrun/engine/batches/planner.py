@@ -142,8 +142,16 @@ class Planner:
         key = (request.model, request.kind)
         if key not in self._drafts:
             self.number += 1
-            self._drafts[key] = await asyncio.to_thread(Draft, self.log, self.directory, self.number, request)
+            self._drafts[key] = await self._begun(request)
         return self._drafts[key]
+
+    async def _begun(self, request: Request) -> Draft:
+        begun = asyncio.ensure_future(asyncio.to_thread(Draft, self.log, self.directory, self.number, request))
+        try:
+            return await asyncio.shield(begun)
+        except asyncio.CancelledError:
+            self._abandon(await begun)  # no thread can be cancelled: it has opened a file
+            raise
 
     async def _close_all(self) -> None:
         for draft in list(self._drafts.values()):

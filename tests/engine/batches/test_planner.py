@@ -2,8 +2,10 @@
 
 import asyncio
 import os
+import time
 from collections.abc import AsyncIterator, Sequence
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -53,6 +55,26 @@ class Provider:
         self.budget.collected(Amount(row.reserved_usd, row.reserved_tokens), [("m", Usage())] * row.requests, 0.0)
 
 
+async def rows_of(rows: int, models: int) -> AsyncIterator[Sequence[Request]]:
+    for row in range(rows):
+        yield [Request(row, f"m{row % models}", 0, bytes(16), b"{}", None)]
+
+
+def planner_of(store: Store, folder: Path, provider: Provider, most: int = 100) -> Planner:
+    return Planner(
+        log=store.batches,
+        directory=folder,
+        most=Most(most, 1 << 20),
+        kinds=("chat",),
+        its_model=lambda model: model,
+        budget=provider.budget,
+        endpoint="",
+        put=lambda outcome: None,
+        traffic=provider,
+        closed=(),
+    )
+
+
 def planned(
     folder: Path, rows: int, most: int, cap: Amount, models: int = 1, ends_after: int | None = None
 ) -> tuple[Provider, Stop | None, Store]:
@@ -64,26 +86,10 @@ def planned(
         store.model_id(f"m{model}")
     store.start(lambda outcomes: None, lambda problem: None)
 
-    async def feed() -> AsyncIterator[Sequence[Request]]:
-        for row in range(rows):
-            yield [Request(row, f"m{row % models}", 0, bytes(16), b"{}", None)]
-
     async def plan() -> Stop | None:
         await store.batches.committed()
-        planner = Planner(
-            log=store.batches,
-            directory=folder,
-            most=Most(most, 1 << 20),
-            kinds=("chat",),
-            its_model=lambda model: model,
-            budget=provider.budget,
-            endpoint="",
-            put=lambda outcome: None,
-            traffic=provider,
-            closed=(),
-        )
         try:
-            await planner.plan(feed())
+            await planner_of(store, folder, provider, most).plan(rows_of(rows, models))
         except Halted as halted:
             return halted.stop
         finally:
@@ -172,3 +178,33 @@ def test_a_batch_is_on_the_disk_with_its_name_before_it_is_ready(
     store.__exit__(None, None, None)
     file = tmp_path / "batches" / "0001.jsonl"
     assert {path.stat().st_ino for path in (file, file.parent, tmp_path)} <= seen[0]
+
+
+def test_a_stop_leaves_no_batch_that_is_just_being_begun(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its file is opened by a thread, which goes on."""
+    mkdir = Path.mkdir
+
+    def slow(path: Path, *args: Any, **settings: Any) -> None:
+        time.sleep(0.2)
+        mkdir(path, *args, **settings)
+
+    monkeypatch.setattr(Path, "mkdir", slow)
+    with Store(tmp_path) as store:
+        store.model_id("m0")
+        store.start(lambda outcomes: None, lambda problem: None)
+
+        async def stopped() -> None:
+            await store.batches.committed()
+            planning = asyncio.ensure_future(
+                planner_of(store, tmp_path, Provider(dollars(1), None)).plan(rows_of(1, models=1))
+            )
+            await asyncio.sleep(0.1)
+            planning.cancel()
+            with pytest.raises(asyncio.CancelledError):
+                await planning
+            await store.batches.committed()
+
+        asyncio.run(stopped())
+        assert store.batches.batches() == []
+        assert list((tmp_path / "batches").iterdir()) == []
+        store.batches.close()
