@@ -110,7 +110,11 @@ def test_lines_that_may_pass_go_into_the_next_batch_and_their_attempts_count(run
 def test_an_expired_batch_is_kept_as_far_as_it_came_and_the_rest_is_sent(run: Any, endpoint: Any) -> None:
     endpoint.change(batch_lines_per_s=40, batch_window_s=0.6)
     write_prompts(*MANY)
-    assert run(*BY_BATCH).code == 0
+    finished = run(*BY_BATCH)
+    assert finished.code == 0
+    left = re.search(r"batch 1 has expired: (\d+) of 40 requests have no answer, and are open again", finished.stderr)
+    assert left is not None
+    assert 0 < int(left[1]) < 40
     assert books(endpoint)["by_status"]["expired"] >= 1
     assert_bought_once(endpoint)
     assert state()["completed"] == 40

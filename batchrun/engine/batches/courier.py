@@ -149,6 +149,9 @@ class Courier:
         if state.status == FAILED:
             return await self._failed(shipment, state)
         result = await self.collector.collect(shipment.row, state)
+        if state.status == "expired":
+            left = f"{len(result.again):,} of {counted(shipment.row.requests, 'request')}"
+            self.say(f"batch {shipment.row.id} has expired: {left} have no answer, and are open again")
         shipment.become(noted(shipment.row, state)._replace(step=COLLECTED))
         return Delivered(result)
 
@@ -281,7 +284,9 @@ class Courier:
         return await self._returned(shipment, delivered)
 
     def _stop(self, row: BatchRow, kind: str, message: str) -> Stop:
-        text = f"batch {row.id} of {row.model} is refused: {message}; {self.provider.cure_of(kind, row.model)}"
+        text = (
+            f"batch {row.id} of {row.model} is refused: {message.rstrip('.')}; {self.provider.cure_of(kind, row.model)}"
+        )
         return Stop(kind=kind, message=text, exit_code=REFUSED)
 
 

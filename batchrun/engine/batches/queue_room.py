@@ -37,9 +37,11 @@ class QueueRoom:
         if others:
             self._say(f"the provider's queue is full: batch {row.id} waits until another one has ended")
         else:
+            smaller = ""
             if row.requests > 1 and shipment.tokens:
                 self._planner.most_tokens[row.model] = shipment.tokens / 2
-            self._say(f"the provider's queue is full: smaller batches, next try in {self._wait_s:.0f} s")
+                smaller = "smaller batches, "
+            self._say(f"the provider's queue is full: {smaller}next try in {self._wait_s:.0f} s")
         self.is_full, self.has_freed = True, False
         self._until_s = time.monotonic() + self._wait_s
         if not others:

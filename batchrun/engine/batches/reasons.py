@@ -37,7 +37,7 @@ async def after_cancel(
         had_any: whether there was a batch.
         given_up: batches of another account, which were not cancelled.
     """
-    message = "the batches were cancelled, and what they had answered is kept"
+    message = "the batches have ended, and what they had answered is kept"
     if given_up:
         message = _given_up_text(given_up)
     elif not had_any:

@@ -1,23 +1,12 @@
 import asyncio
 from typing import Any
 
+from harness.notes import Notes
+
 from batchrun.checkpoint.batch_tables import COLLECTED, CREATED, CREATING, UPLOADED, BatchRow
 from batchrun.endpoint.access import Access
 from batchrun.endpoint.key import Secret
 from batchrun.engine.batches.owner import Owner, fingerprint
-
-
-class Notes:
-    """Facts of a checkpoint."""
-
-    def __init__(self) -> None:
-        self.found: dict[str, Any] = {}
-
-    def fact(self, fact: Any) -> Any:
-        return self.found.get(fact.name)
-
-    def set_fact(self, fact: Any, value: Any) -> None:
-        self.found[fact.name] = value
 
 
 def access(key: str | None, **headers: str | Secret) -> Access:

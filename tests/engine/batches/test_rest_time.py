@@ -3,21 +3,9 @@
 from typing import Any
 
 import pytest
+from harness.notes import Notes
 
 from batchrun.engine.batches.rest_time import rest_at_s
-
-
-class Notes:
-    """Facts of a checkpoint."""
-
-    def __init__(self) -> None:
-        self.found: dict[str, Any] = {}
-
-    def fact(self, fact: Any) -> Any:
-        return self.found.get(fact.name)
-
-    def set_fact(self, fact: Any, value: Any) -> None:
-        self.found[fact.name] = value
 
 
 def test_the_time_is_that_of_the_first_execution_until_the_setting_changes() -> None:
