@@ -7,7 +7,6 @@ Source: the HTML standard, "Server-sent events".
 """
 
 import re
-from collections.abc import Callable
 
 _FIRST_LINE = re.compile(rb"(data|event|id|retry)?:|error: ?\{")
 
@@ -41,39 +40,38 @@ def is_stream(body: bytes) -> bool:
 
 
 class EventReader:
-    """Reads the events of one stream."""
+    """Reads the events of one stream; a subclass says what is done with them.
 
-    def __init__(
-        self, on_event: Callable[[bytes, bytes], None], take_many: Callable[[bytes], bytes] | None = None
-    ) -> None:
-        """Begin.
+    A reader that calls another object, which has the reader, would be freed late: by the search for cycles.
+    """
 
-        Args:
-            on_event: called with the name of each event (empty when it has none) and its data.
-            take_many: called with bytes that begin with an event; it may take the first events of them, and returns the
-                bytes that it has not taken.
-        """
-        self._on_event = on_event
-        self._take_many = take_many
+    def __init__(self) -> None:
         self._line: list[bytes] = []
         self._data: list[bytes] = []
         self._name = b""
         self._ended_in_cr = False
 
+    def take_event(self, name: bytes, data: bytes) -> None:
+        """Take the data of an event, and its name, which is empty when it has none."""
+        raise NotImplementedError
+
+    def take_many(self, data: bytes) -> bytes:
+        """Take events at the beginning of bytes, if that can be done at once; return the bytes that are not taken."""
+        return data
+
     def feed(self, data: bytes) -> None:
         """Take the next bytes of the body."""
         if self._ended_in_cr or b"\r" in data:
             data = self._without_cr(data)
-        is_between = not self._data and not self._name and len(self._line) < 2
-        if self._take_many is not None and is_between:
-            data = self._after_many(b"".join((*self._line, data)), self._take_many)
+        if not self._data and not self._name and len(self._line) < 2:  # between two events
+            data = self._after_many(b"".join((*self._line, data)))
         self._read_lines(data)
 
-    def _after_many(self, data: bytes, take_many: Callable[[bytes], bytes]) -> bytes:
+    def _after_many(self, data: bytes) -> bytes:
         """Have many events taken at once, as far as they can be; return what follows them."""
         self._line = []
         for _ in range(_TRIES):
-            rest = take_many(data)
+            rest = self.take_many(data)
             if len(rest) == len(data):
                 first, end, rest = data.partition(b"\n\n")
                 if not end:
@@ -115,11 +113,11 @@ class EventReader:
             if self._data:
                 self._end_event()
         elif line.startswith(b"{"):
-            self._on_event(b"", line)
+            self.take_event(b"", line)
         elif line.startswith(b"event:"):
             self._name = line[6:].strip()
         elif line.startswith(b"error:"):
-            self._on_event(b"error", line[6:].strip())
+            self.take_event(b"error", line[6:].strip())
         elif line.startswith(b"\xef\xbb\xbf"):  # a stream may begin with a byte order mark
             self._read_line(line[3:])
 
@@ -128,4 +126,4 @@ class EventReader:
         data = lines[0] if len(lines) == 1 else b"\n".join(lines)
         self._name, self._data = b"", []
         if data and not data.isspace():
-            self._on_event(name, data)
+            self.take_event(name, data)

@@ -12,13 +12,21 @@ STREAM = b'event: a\ndata: 1\n\n: comment\n\ndata:2\ndata: 3\nid: 7\n\ndata\ndat
 EVENTS = [(b"a", b"1"), (b"", b"2\n3"), (b"", b'{"x":1}'), (b"", b"last")]
 
 
+class Events(EventReader):
+    def __init__(self) -> None:
+        super().__init__()
+        self.events: list[tuple[bytes, bytes]] = []
+
+    def take_event(self, name: bytes, data: bytes) -> None:
+        self.events.append((name, data))
+
+
 def read(*pieces: bytes) -> list[tuple[bytes, bytes]]:
-    events: list[tuple[bytes, bytes]] = []
-    reader = EventReader(lambda name, data: events.append((name, data)))
+    reader = Events()
     for piece in pieces:
         reader.feed(piece)
     reader.close()
-    return events
+    return reader.events
 
 
 @given(st.lists(st.integers(0, 2 * len(STREAM)), max_size=30), st.sampled_from([b"\n", b"\r\n", b"\r"]))

@@ -1,5 +1,6 @@
 """Joining the chunks of a streamed answer."""
 
+import tracemalloc
 from collections.abc import Iterable
 from typing import Any
 
@@ -420,3 +421,21 @@ def test_an_event_that_keeps_the_connection_open_takes_nothing_from_the_answer(p
     data = sse([chunk(piece(content="yes"))], end=b"") + ping
     assert assembled(data + b"data: [DONE]\n\n")[0]["choices"][0]["message"]["content"] == "yes"
     assert not assembled(data)[1].is_complete
+
+
+def test_the_answer_of_a_stream_takes_no_more_memory_than_it_is_long() -> None:
+    """Orjson makes its bytes in a buffer of up to sixteen times their size, which they would keep."""
+    data = sse([chunk(piece(content="x" * 4_000)), chunk(piece("stop"))])
+    tracemalloc.start()
+    try:
+        answers = [assembled_bytes(data) for _ in range(10)]
+        held_bytes = tracemalloc.get_traced_memory()[0]
+    finally:
+        tracemalloc.stop()
+    assert held_bytes < 1.5 * sum(map(len, answers))
+
+
+def assembled_bytes(data: bytes) -> bytes:
+    stream = StreamAssembler()
+    stream.feed(data)
+    return stream.result()

@@ -7,8 +7,8 @@ answers at a time may be longer than `_LARGE_BYTES`. The others wait for their t
 import asyncio
 import contextlib
 import zlib
-from collections.abc import AsyncIterator, Callable
-from functools import lru_cache
+from collections.abc import AsyncIterator, Awaitable, Callable
+from functools import lru_cache, partial
 
 import aiohttp
 
@@ -17,6 +17,7 @@ from batchrun.answers.plain import ordinary_usage
 from batchrun.endpoint.http.charset import in_utf8
 from batchrun.endpoint.http.collected import Collected, assembled
 from batchrun.endpoint.http.compression import GZIP, Unpacker, unpacked
+from batchrun.endpoint.http.receiver import Receiver
 from batchrun.endpoint.http.sweep import Sweep
 from batchrun.endpoint.http.wire import Answer
 from batchrun.records import Usage
@@ -98,7 +99,8 @@ class BodyReader:
         collected, is_known = Collected(is_named_stream=is_named_stream), False
         try:
             with _Gauge(self._turns) as gauge:
-                async for piece in _pieces(answer):
+                more = _reader(answer)
+                while piece := await more():
                     if collected.may_be_stream:
                         on_piece()
                     if not gauge.is_small(piece):
@@ -112,6 +114,7 @@ class BodyReader:
                         answer.body.look_every(_LOOK_BYTES)
                         if collected.stream is not None:
                             self._sweep.watch(answer.body, on_piece)
+                    del piece  # each stream would keep its last 16 kB while it waits for the next ones
         except _CUT:
             if (whole := collected.whole()) is None:
                 raise
@@ -185,26 +188,26 @@ async def _read_error(answer: Answer) -> bytes:
     pieces: list[bytes] = []
     size = 0
     with contextlib.suppress(*_CUT):
-        async for piece in _pieces(answer):
+        more = _reader(answer)
+        while size < _ERROR_BYTES and (piece := await more()):
             pieces.append(piece)
             size += len(piece)
-            if size >= _ERROR_BYTES:
-                break
     return b"".join(pieces)[:_ERROR_BYTES]
 
 
-async def _pieces(answer: Answer) -> AsyncIterator[bytes]:
-    """Yield a body in pieces; what is in them, if it is or may be compressed."""
+def _reader(answer: Answer) -> Callable[[], Awaitable[bytes]]:
+    """Return what reads the next piece of a body, nothing at its end; what is in it, if it is or may be compressed."""
     encoding = answer.header("content-encoding")
-    if encoding is None:
-        while piece := await answer.body.more():
-            yield piece
-        return
+    return answer.body.more if encoding is None else partial(anext, _unpacked_pieces(answer.body, encoding), b"")
+
+
+async def _unpacked_pieces(body: Receiver, encoding: str) -> AsyncIterator[bytes]:
     unpacker = Unpacker(encoding)
     try:
-        while packed := await answer.body.more():
+        while packed := await body.more():
             for piece in unpacker.feed(packed):
-                yield piece
+                if piece:
+                    yield piece
         yield unpacker.rest
     except zlib.error as error:
         raise aiohttp.ClientPayloadError from error

@@ -97,6 +97,17 @@ def read_reason(body: bytes, sent: bytes = b"") -> Reason:
     return Reason(printable(message), codes, _advice_in(words) if advice_s is None else advice_s, words)
 
 
+class _Texts(EventReader):
+    """Keeps the data of all events."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.texts: list[str] = []
+
+    def take_event(self, name: bytes, data: bytes) -> None:
+        self.texts.append(data.decode("utf-8", "replace"))
+
+
 def _parsed(body: bytes) -> Any:
     """Return the JSON of an error, also of one that is not strict or comes as the events of a stream; None without."""
     try:
@@ -106,11 +117,10 @@ def _parsed(body: bytes) -> Any:
     if len(body) > _ODD_BYTES:
         return None
     if is_stream(body):
-        events: list[Any] = []
-        reader = EventReader(lambda name, data: events.append(data.decode("utf-8", "replace")))
+        reader = _Texts()
         reader.feed(body)
         reader.close()
-        return [event for event in events if event != "[DONE]"]
+        return [text for text in reader.texts if text != "[DONE]"]
     try:
         answer = loads(body)
     except ValueError:

@@ -1,6 +1,7 @@
 """Answers of any length are read in bounded memory and in time."""
 
 import asyncio
+import gc
 import gzip
 import tracemalloc
 import zlib
@@ -22,6 +23,7 @@ from harness.hostile import (
 from harness.raw_servers import Behaviour, RawServer, Visit, answer
 
 from batchrun.endpoint.http import body as body_module
+from batchrun.endpoint.http import receiver as receiver_module
 from batchrun.endpoint.pool.replies import judge
 from batchrun.records import Fault, Reply
 
@@ -127,3 +129,67 @@ def test_an_answer_that_waits_in_vain_for_its_turn_ends_in_time(monkeypatch: pyt
 
     monkeypatch.setattr(body_module, "_LARGE_BYTES", 65_536)
     assert {judge(result).kind for result in run(main())} <= {"timeout", "too_large"}
+
+
+WORDS = b'data: {"choices": [{"index": 0, "delta": {"content": "some words "}}]}\n\n' * 600
+LAST = b'data: {"choices": [{"index": 0, "delta": {}, "finish_reason": "stop"}]}\n\ndata: [DONE]\n\n'
+SENT_ALONE = {
+    "an answer": answer(b'{"choices": [{"message": {"content": "ok"}, "finish_reason": "stop"}]}'),
+    "a stream": STREAM + b"".join(map(chunk, (EVENT, WORDS, LAST, b""))),
+    "an error": answer(b'{"error": {"message": "no"}}', "500 No"),
+    "a compressed answer": packed(gzip.compress(b'{"choices": []}'), "gzip"),
+}
+
+
+@pytest.mark.parametrize("name", SENT_ALONE)
+def test_an_answer_leaves_nothing_that_only_the_search_for_cycles_frees(name: str) -> None:
+    """It is rare: tens of thousands of streamed answers would wait for it in memory."""
+
+    async def behave(visit: Visit) -> None:
+        while await visit.request():
+            await visit.say(SENT_ALONE[name])
+
+    async def left() -> int:
+        async with RawServer(behave).listening() as base_url, opened(base_url, connections=1, timeout_s=10) as client:
+            for _ in range(3):  # what is made once is made by now
+                await client.send(ask("one"))
+            before = len(gc.get_objects())
+            for _ in range(20):
+                await client.send(ask("one"))
+            return len(gc.get_objects()) - before
+
+    gc.collect()
+    gc.disable()
+    try:
+        assert run(left()) < 20
+    finally:
+        gc.enable()
+
+
+def test_a_stream_that_waits_does_not_hold_the_bytes_that_it_has_read() -> None:
+    """A thousand streams wait at the same time, and each reads 16 kB at once."""
+    streams = 16
+
+    async def behave(visit: Visit) -> None:
+        await visit.request()
+        await visit.say(STREAM + chunk(EVENT))
+        await asyncio.sleep(0.1)
+        await visit.say(chunk(WORDS))
+        await visit.reader.read()
+
+    async def held_bytes() -> int:
+        server = RawServer(behave)
+        async with server.listening() as base_url, opened(base_url, connections=streams, timeout_s=30) as client:
+            tasks = [asyncio.create_task(client.send(ask("one"))) for _ in range(streams)]
+            await asyncio.sleep(2)  # all is read soon after a stream falls silent
+            taken = tracemalloc.take_snapshot().filter_traces([tracemalloc.Filter(True, receiver_module.__file__)])
+            for task in tasks:
+                task.cancel()
+            await asyncio.gather(*tasks, return_exceptions=True)
+            return sum(each.size for each in taken.traces)
+
+    tracemalloc.start()
+    try:
+        assert run(held_bytes()) < streams * len(WORDS) / 8
+    finally:
+        tracemalloc.stop()
