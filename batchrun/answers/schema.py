@@ -74,6 +74,18 @@ class AnswerSchema:
             return self._found(text or "")
         return value if self._validator.is_valid(value) else self._complaint(value)
 
+    def objects(self, texts: Iterable[str | None]) -> list[dict[str, Any] | None]:
+        """Return the object of each answer that is a valid one and nothing else; None for others: see `read`."""
+        loads, is_valid = orjson.loads, self._validator.is_valid
+        objects: list[dict[str, Any] | None] = []
+        for text in texts:
+            try:
+                value = loads(text or "null")
+            except orjson.JSONDecodeError:
+                value = None
+            objects.append(value if value.__class__ is dict and is_valid(value) else None)
+        return objects
+
     def judge(self, completion: Completion) -> dict[str, Any] | Complaint:
         """Return the object in an answer, or why there is none. A refusal and a filter's verdict will not change."""
         found = self.read(completion.response)

@@ -1,7 +1,7 @@
 """Reads the answers of settled rows at each export, by the schema that is in force then."""
 
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
 from batchrun.answers.chat import NOTHING, Completion
@@ -9,7 +9,7 @@ from batchrun.answers.columns import AnswerColumns
 from batchrun.answers.envelope import parse_completion
 from batchrun.answers.schema import INVALID, KINDS, AnswerSchema, Complaint
 from batchrun.records import AnswerSource, OutcomeColumns
-from batchrun.results.columns import of_failure, shown_completions
+from batchrun.results.columns import of_failure, shown_columns
 
 _SHOWN_CHARS = 200
 """Most characters of an invalid answer that follow the complaint; the checkpoint has all of them."""
@@ -22,12 +22,10 @@ class Answers(NamedTuple):
 
     outcomes: OutcomeColumns
     """With kind and error by the schema."""
-    completions: Iterable[Completion]
-    """The shown parts of each answer; for one pass."""
+    shown: Mapping[str, Sequence[Any]] | None
+    """The shown parts of the answers: field of `Completion` → its values. None where `shown_columns` returns them."""
     objects: list[_Object | None] | None
     """The object of each answer; None without a schema."""
-    are_as_stored: bool = False
-    """Whether the completions are those that `shown_completions` returns."""
 
 
 class AnswerReader:
@@ -51,30 +49,39 @@ class AnswerReader:
     def read(self, outcomes: OutcomeColumns) -> Answers:
         """Return the answers of these rows."""
         if self._schema is None and KINDS.isdisjoint(outcomes["kind"]):
-            return Answers(outcomes, shown_completions(outcomes), None, are_as_stored=True)
+            return Answers(outcomes, None, None)
         kinds, errors = list(outcomes["kind"]), list(outcomes["error"])
-        completions = list(shown_completions(outcomes))
+        shown = {name: [*values] for name, values in shown_columns(outcomes).items()}
         objects: list[_Object | None] = [None] * len(kinds)
+        if self._schema is not None:
+            objects = self._schema.objects(shown["response"])
         for place, (kind, body) in enumerate(zip(outcomes["kind"], outcomes["body"], strict=True)):
-            if body is None or not (kind is None or kind in KINDS):
+            if body is None or (self._is_read(objects[place]) if kind is None else kind not in KINDS):
                 continue
-            completion = completions[place] if kind is None else parse_completion(body)
+            completion = Completion(*(its[place] for its in shown.values())) if kind is None else parse_completion(body)
             if completion is NOTHING and kind != INVALID:  # an error of the endpoint has the same kind
                 continue
             found = None if self._schema is None else self._schema.judge(completion)
             if isinstance(found, Complaint):
                 kinds[place], errors[place] = found.kind, _error(found, completion.response)
-                completions[place] = of_failure(completion)
                 self.examples.setdefault(found.kind, found.text)
+                completion, found = of_failure(completion), None
             else:
                 kinds[place], errors[place] = None, None
-                completions[place], objects[place] = completion, found
+            objects[place] = found
+            for name, value in completion._asdict().items():
+                shown[name][place] = value
         self._count(outcomes, kinds)
         judged = {**outcomes, "kind": kinds, "error": errors}
-        return Answers(judged, completions, None if self._schema is None else objects)
+        return Answers(judged, shown, None if self._schema is None else objects)
+
+    def _is_read(self, found: _Object | None) -> bool:
+        """Return whether nothing is left to be found in a completed row."""
+        return self._schema is None or found is not None
 
     def _count(self, outcomes: OutcomeColumns, after: Sequence[str | None]) -> None:
-        for place, (old, new) in enumerate(zip(outcomes["kind"], after, strict=True)):
+        before = outcomes["kind"]
+        for place, (old, new) in enumerate(zip(before, after, strict=True)) if [*before] != after else ():
             if old != new:
                 source = AnswerSource(*(outcomes[name][place] for name in ("model", "endpoint", "answered_by")))
                 self.gained[source] += (new is None) - (old is None)

@@ -1,11 +1,10 @@
 """The columns of the results, made of outcomes."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import pyarrow as pa
 
-from batchrun.answers.chat import Completion
 from batchrun.job.catalogue import PriceLike, cost_usd
 from batchrun.records import OutcomeColumns, Usage
 from batchrun.results.columns import (
@@ -52,11 +51,6 @@ def outcome_arrays(
     }
     its = [(values[column.name], column.type) for column in COLUMNS]
     return [each if isinstance(each, pa.Array) else pa.array(each, kind) for each, kind in its]
-
-
-def answer_columns(completions: Iterable[Completion]) -> dict[str, Sequence[Any]]:
-    """Return the shown parts of at least one answer: field of `Completion` → its values."""
-    return dict(zip(Completion._fields, zip(*completions, strict=True), strict=True))
 
 
 def _statuses(kinds: Sequence[str | None]) -> Sequence[str] | pa.Array:

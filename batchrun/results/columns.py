@@ -1,7 +1,6 @@
 """The schema of results.parquet, and the conversion of outcomes into its columns."""
 
-from collections.abc import Callable, Iterable, Sequence
-from itertools import repeat
+from collections.abc import Iterable, Sequence
 from typing import Any, NamedTuple
 
 import pyarrow as pa
@@ -224,33 +223,20 @@ class LostAnswer(Exception):
     """The stored answer of a completed row is not an answer: the checkpoint is damaged."""
 
 
-def shown_completions(outcomes: OutcomeColumns) -> Iterable[Completion]:
-    """Return the shown parts of each answer; iterating raises `LostAnswer`."""
-    return map(_shown, outcomes["body"], outcomes["kind"], outcomes["http_status"], repeat(parse_completion))
-
-
 def shown_columns(outcomes: OutcomeColumns) -> dict[str, Sequence[Any]]:
-    """Return the same as columns, by the fields of `Completion`; raises `LostAnswer`."""
-    bodies, kinds, statuses = (
-        [*outcomes["body"]],
-        outcomes["kind"],
-        outcomes["http_status"],
-    )  # some make each body when asked
+    """Return the shown parts of each answer: field of `Completion` → its values.
+
+    Raises:
+        LostAnswer: a completed row has none.
+    """
+    bodies, kinds = [*outcomes["body"]], outcomes["kind"]  # a copy: some make a body whenever it is asked for
     completed = bodies
     if kinds.count(None) < len(kinds):
         completed = [body if kind is None else None for body, kind in zip(bodies, kinds, strict=True)]
     plain = plain_answers(completed)
     columns: dict[str, Sequence[Any]] = dict.fromkeys(Completion._fields, [None] * len(bodies))
     columns |= {"response": plain.responses, "finish_reason": plain.finish_reasons, "response_id": plain.response_ids}
-    others = [
-        _shown(
-            bodies[place],
-            kinds[place],
-            statuses[place],
-            unusual_completion if kinds[place] is None else parse_completion,
-        )
-        for place in plain.others
-    ]
+    others = [_shown(bodies[place], kinds[place], outcomes["http_status"][place]) for place in plain.others]
     for name, values in zip(Completion._fields, zip(*others, strict=True), strict=True) if others else ():
         if values.count(None) < len(values):
             column = columns[name] = list(columns[name])
@@ -259,17 +245,16 @@ def shown_columns(outcomes: OutcomeColumns) -> dict[str, Sequence[Any]]:
     return columns
 
 
-def _shown(
-    body: bytes | None, kind: str | None, http_status: int | None, parsed: Callable[[bytes], Completion]
-) -> Completion:
+def _shown(body: bytes | None, kind: str | None, http_status: int | None) -> Completion:
+    """Return the shown parts of an answer that is not plain, or of a failure."""
     if body is None:
         return _FAILED
     if kind is None:
-        completion = parsed(body)
+        completion = unusual_completion(body)
         if completion is NOTHING:
             raise LostAnswer
         return completion
-    return _FAILED if is_error_status(http_status) else of_failure(parsed(body))
+    return _FAILED if is_error_status(http_status) else of_failure(parse_completion(body))
 
 
 def is_error_status(status: int | None) -> bool:

@@ -4,7 +4,7 @@ Neither is held in memory. Outcomes are read a chunk at a time, so that raw answ
 batch at a time.
 """
 
-from collections.abc import Collection, Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from typing import Any
 
 import pyarrow as pa
@@ -15,7 +15,7 @@ from batchrun.answers.logprobs import logprobs_array
 from batchrun.records import OutcomeColumns
 from batchrun.results.answer_counts import AnswerCounts
 from batchrun.results.answers import AnswerReader, Answers
-from batchrun.results.arrays import answer_columns, outcome_arrays
+from batchrun.results.arrays import outcome_arrays
 from batchrun.results.columns import (
     ALWAYS,
     BEFORE_ANSWER,
@@ -124,11 +124,9 @@ class Results:
         return batch.select([name for name in batch.schema.names if name not in self._hidden])
 
 
-def _shown(answers: Answers) -> dict[str, Any]:
+def _shown(answers: Answers) -> Mapping[str, Any]:
     """Return the shown parts of answers: field of `Completion` → its values."""
-    if not answers.are_as_stored:
-        return _equal_vectors(answers.outcomes) or answer_columns(answers.completions)
-    return _equal_vectors(answers.outcomes) or shown_columns(answers.outcomes)
+    return _equal_vectors(answers.outcomes) or answers.shown or shown_columns(answers.outcomes)
 
 
 def _equal_vectors(outcomes: OutcomeColumns) -> dict[str, Any] | None:

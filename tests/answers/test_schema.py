@@ -147,3 +147,10 @@ def test_no_text_raises_an_error(text: str) -> None:
 
 
 ANSWERS = AnswerSchema({"type": "object", "properties": {"label": {"type": "string"}}})
+
+
+def test_many_texts_are_read_as_each_of_them(answers: AnswerSchema) -> None:
+    """Only an object with nothing around it: all others need a closer look."""
+    fits = '{"label": "mixed", "stars": 3}'
+    texts = [fits, None, "", f"Here: {fits}", "[]", "{", '{"label": "good"}', "null", f" {fits}\n"]
+    assert answers.objects(texts) == [answers.read(fits) if (text or "").strip() == fits else None for text in texts]

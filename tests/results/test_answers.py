@@ -25,6 +25,11 @@ def read(*outcomes: Outcome, schema: dict[str, Any] | None = SCHEMA) -> tuple[An
     return reader.read(columns_of(outcomes)), reader
 
 
+def shown_of(answers: Answers, *names: str) -> list[tuple[Any, ...]]:
+    assert answers.shown is not None
+    return list(zip(*(answers.shown[name] for name in names), strict=True))
+
+
 def test_an_answer_that_fits_is_completed_and_any_other_is_failed(outcome: Make) -> None:
     """The earlier kind does not matter; the number of changed rows is counted by model."""
     answers, reader = read(
@@ -41,7 +46,7 @@ def test_an_answer_that_fits_is_completed_and_any_other_is_failed(outcome: Make)
     assert dict(reader.gained) == {AnswerSource("m"): -1, AnswerSource("other"): 1}
     assert dict(reader.failures) == {"invalid_response": 0}
     assert reader.examples == {"invalid_response": "the answer holds no JSON object"}
-    shown = [(each.response, each.finish_reason, each.response_id) for each in answers.completions]
+    shown = shown_of(answers, "response", "finish_reason", "response_id")
     assert shown == [('{"n": 1}', "stop", "x"), (None, "stop", "x"), ('{"n": 2}', "stop", "x"), (None, "stop", "x")]
 
 
@@ -54,10 +59,10 @@ def test_the_whole_text_of_an_invalid_answer_is_kept_apart_from_responses(outcom
         outcome(kind="bad_request", http_status=400, body=body("not an answer")),
     ]
     answers, _ = read(*outcomes)
-    shown = [(each.response, each.invalid_response) for each in answers.completions]
+    shown = shown_of(answers, "response", "invalid_response")
     assert shown == [('{"n": 1}', None), (None, "x" * 1000), (None, "none"), (None, None)]
     answers, _ = read(*outcomes, schema=None)
-    shown = [(each.response, each.invalid_response) for each in answers.completions]
+    shown = shown_of(answers, "response", "invalid_response")
     assert shown == [('{"n": 1}', None), ("x" * 1000, None), ("none", None), (None, None)]
 
 
@@ -73,7 +78,7 @@ def test_without_a_schema_nothing_is_invalid(outcome: Make) -> None:
     """There are no objects either."""
     answers, reader = read(outcome(body=body("a")), outcome(kind="invalid_response", body=body("b")), schema=None)
     assert answers.outcomes["kind"] == [None, None]
-    assert [each.response for each in answers.completions] == ["a", "b"]
+    assert shown_of(answers, "response") == [("a",), ("b",)]
     assert (answers.objects, reader.columns) == (None, None)
     assert dict(reader.gained) == {AnswerSource("m"): 1}
 
@@ -116,7 +121,7 @@ def test_a_refusal_and_a_filters_verdict_fail_under_a_schema_with_their_words(ou
     assert answers.outcomes["error"][0] == "I cannot."
     assert answers.outcomes["error"][2] == "the endpoint's content filter withheld the answer"
     assert answers.outcomes["error"][4] == "flagged"
-    assert [each.refusal for each in answers.completions][:2] == ["I cannot.", "I should not."]
+    assert shown_of(answers, "refusal")[:2] == [("I cannot.",), ("I should not.",)]
     assert dict(reader.failures) == {"refused": 0, "content_filter": 1, "invalid_response": 1}
     assert reader.gained == {AnswerSource("m"): -2}
 
@@ -129,5 +134,5 @@ def test_without_a_schema_a_refusal_is_completed_with_its_words(outcome: Make) -
         schema=None,
     )
     assert answers.outcomes["kind"] == [None, "content_filter"]
-    assert [each.refusal for each in answers.completions] == ["I cannot.", None]
+    assert shown_of(answers, "refusal") == [("I cannot.",), (None,)]
     assert dict(reader.failures) == {"refused": -1}

@@ -13,7 +13,7 @@ from harness.priced import priced
 from batchrun.job.sections import Price
 from batchrun.records import Outcome, Usage
 from batchrun.results.arrays import outcome_arrays
-from batchrun.results.columns import COLUMNS, LostAnswer, input_names, results_schema, shown_columns, shown_completions
+from batchrun.results.columns import COLUMNS, LostAnswer, input_names, results_schema, shown_columns
 
 DESIGN = """
 row                int64
@@ -265,6 +265,7 @@ def test_the_shown_parts_of_many_answers_are_those_of_each(outcome: Make) -> Non
         ]
     )
     shown = shown_columns(outcomes)
-    assert list(zip(*shown.values(), strict=True)) == [tuple(each) for each in shown_completions(outcomes)]
+    alone = [shown_columns({name: its[place : place + 1] for name, its in outcomes.items()}) for place in range(7)]
+    assert shown == {name: [each[name][0] for each in alone] for name in shown}
     assert shown["response"] == ["a", None, None, None, None, None, "a"]
     assert (shown["reasoning"][6], shown["refusal"][1], shown["invalid_response"][2]) == ("b", "no", "a")
