@@ -78,15 +78,17 @@ class _Run(StoredRun):
     def write_batch_files(self) -> Exported:
         """Write OpenAI's output and error files."""
         paths = [self.directory / name for name in self.view.names]
-        reader = self.reader()
+        reader, checkpoint = self.reader(), self.checkpoint
+        parameters = {} if self.job is None else self.job.model.parameters()
+        keeps_base64 = parameters.get("encoding_format") == "base64"
         with (
             replacing_together() as files,
             files.writing(paths[0]) as output,
             files.writing(paths[1]) as errors,
         ):
-            self._check_rows(
-                sum(write_batch_files(output, errors, self.checkpoint.columns(), reader, self.checkpoint.around))
-            )
+            outcomes, around = checkpoint.columns(), checkpoint.around
+            written = write_batch_files(output, errors, outcomes, reader, around, keeps_base64=keeps_base64)
+            self._check_rows(sum(written))
         return self._exported(paths, reader, [], None, [])
 
     def write_table(self) -> Exported:

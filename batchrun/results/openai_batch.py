@@ -10,6 +10,7 @@ from typing import Any, NamedTuple
 import orjson
 
 from batchrun.answers.envelope import read_reply
+from batchrun.answers.kinds.embeddings import with_numbers
 from batchrun.answers.kinds.table import shape_of
 from batchrun.answers.raw_json import json_text
 from batchrun.records import OutcomeColumns
@@ -33,12 +34,22 @@ class _Line(NamedTuple):
     """What the provider's own line has before and after the body; None where no batch has answered."""
 
 
+class _Shown(NamedTuple):
+    """The body that is written of a row."""
+
+    id: str | None
+    """That it states."""
+    body: Any
+
+
 def write_batch_files(
     output: Path,
     errors: Path,
     outcomes: Iterable[OutcomeColumns],
     reader: AnswerReader,
     around: Callable[[OutcomeColumns], Sequence[tuple[bytes, bytes] | None]] | None = None,
+    *,
+    keeps_base64: bool = False,
 ) -> tuple[int, int]:
     """Write both files.
 
@@ -48,6 +59,7 @@ def write_batch_files(
         outcomes: by row, model and sample, in columns of any length.
         reader: decides which rows are completed.
         around: returns what the provider's own lines have around the bodies: their ids are kept.
+        keeps_base64: whether the job asks for vectors as base64; else they are numbers, however they travelled.
 
     Returns:
         The number of lines in each.
@@ -58,7 +70,8 @@ def write_batch_files(
             for line in _lines(reader.read(some).outcomes, None if around is None else around(some)):
                 count = count + 1 if line.row == last else 0
                 last = line.row
-                entry = _entry(line, *_ids(line, f"batch_req_{line.row}_{count}"))
+                shown = _shown(line, keeps_base64=keeps_base64)
+                entry = _entry(line, shown, *_ids(line, f"batch_req_{line.row}_{count}"))
                 (answered if line.kind is None else refused).write(orjson.dumps(entry) + b"\n")
                 lines += 1
                 failed += line.kind is not None
@@ -81,24 +94,29 @@ def _ids(line: _Line, made_up: str) -> tuple[str, str | None]:
     return stated if isinstance(stated, str) else made_up, request_id if isinstance(request_id, str) else None
 
 
-def _entry(line: _Line, its_id: str, request_id: str | None) -> dict[str, Any]:
+def _entry(line: _Line, shown: _Shown, its_id: str, request_id: str | None) -> dict[str, Any]:
     return {
         "id": its_id,
         "custom_id": line.custom_id,
-        "response": None if line.http_status is None else _response(line, line.http_status, its_id, request_id),
+        "response": None if line.http_status is None else _response(shown, line.http_status, its_id, request_id),
         # The response to a refused request has the reason.
         "error": None if line.kind is None or is_error_status(line.http_status) else _error(line),
     }
 
 
-def _response(line: _Line, status: int, its_id: str, request_id: str | None) -> dict[str, Any]:
+def _response(shown: _Shown, status: int, its_id: str, request_id: str | None) -> dict[str, Any]:
+    return {"status_code": status, "request_id": request_id or shown.id or its_id, "body": shown.body}
+
+
+def _shown(line: _Line, *, keeps_base64: bool) -> _Shown:
+    """Return the body that is written of a row."""
     body, raw = _object(line.body or b"")
-    given_id = body.get("id") if body else None
-    shown: Any = {"error": {"message": line.error, "type": line.kind, "param": None, "code": line.kind}}
-    if body is not None:
-        shown = orjson.Fragment(raw.translate(_IN_ONE_LINE))
-    made_up = given_id if isinstance(given_id, str) else its_id
-    return {"status_code": status, "request_id": request_id or made_up, "body": shown}
+    if body is None:
+        return _Shown(None, {"error": {"message": line.error, "type": line.kind, "param": None, "code": line.kind}})
+    given_id = body.get("id")
+    numbers = None if keeps_base64 else with_numbers(body)
+    content = orjson.Fragment(raw.translate(_IN_ONE_LINE)) if numbers is None else numbers
+    return _Shown(given_id if isinstance(given_id, str) else None, content)
 
 
 def _object(body: bytes) -> tuple[dict[str, Any] | None, bytes]:

@@ -1,9 +1,13 @@
 """OpenAI's output and error files."""
 
+import base64
 import json
+import struct
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
+import pytest
 from harness.checkpoints import columns_of
 
 from batchrun.records import Outcome
@@ -50,3 +54,21 @@ def test_every_row_has_one_line_with_a_unique_id(tmp_path: Path, outcome: Make) 
     assert {line["id"] for some in lines for line in some} == {
         f"batch_req_{row}_{number}" for row in range(2) for number in range(4)
     }
+
+
+@pytest.mark.parametrize("keeps_base64", [False, True])
+def test_vectors_are_numbers_unless_the_job_asks_for_base64(tmp_path: Path, outcome: Make, keeps_base64: bool) -> None:
+    """Between endpoint and checkpoint they are base64 to be shorter, which nobody asked for."""
+    text = base64.b64encode(struct.pack("<2f", 0.5, -2.0)).decode()
+    vectors: list[Any] = [text, [0.25, 1]]
+    bodies = [json.dumps({"id": "e", "data": [{"index": 0, "embedding": each}]}).encode() for each in vectors]
+    outcomes = [outcome(row=row, custom_id="c", body=body) for row, body in enumerate(bodies)]
+    paths = [tmp_path / "output", tmp_path / "errors"]
+    assert write_batch_files(*paths, [columns_of(outcomes)], AnswerReader(None), keeps_base64=keeps_base64) == (2, 0)
+    written = [json.loads(line)["response"] for line in paths[0].read_bytes().splitlines()]
+    first = text if keeps_base64 else [0.5, -2.0]
+    assert [each["body"]["data"] for each in written] == [
+        [{"index": 0, "embedding": first}],
+        [{"index": 0, "embedding": [0.25, 1]}],
+    ]
+    assert [each["request_id"] for each in written] == ["e", "e"]

@@ -38,6 +38,24 @@ def floats_of(vector: Vector) -> bytes:
     return binascii.a2b_base64(vector) if isinstance(vector, str) else vector
 
 
+def with_numbers(reply: dict[str, Any]) -> dict[str, Any] | None:
+    """Return a parsed body with its base64 as lists of numbers, as the API has them by default; None without any."""
+    if not is_plain(reply):
+        return None
+    data = [_with_numbers(each) for each in reply["data"]]
+    return None if data == reply["data"] else {**reply, "data": data}
+
+
+def _with_numbers(entry: Any) -> Any:
+    vector = entry.get("embedding") if isinstance(entry, dict) else None
+    if not isinstance(vector, str) or (found := _vector(vector)) is None:
+        return entry
+    numbers = array("f", floats_of(found))
+    if sys.byteorder == "big":
+        numbers.byteswap()
+    return {**entry, "embedding": numbers.tolist()}
+
+
 def length_of(vector: Vector) -> int:
     """Return how many floats a vector has."""
     if isinstance(vector, str):
