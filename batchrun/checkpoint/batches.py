@@ -81,6 +81,7 @@ class BatchLog:
 
     def retire(self, line: BatchLine, outcome: Outcome) -> None:
         """Have the outcome of a line kept that is for no request of the job; the line leaves with it."""
+        self._models.number_of(outcome.model)  # it may have left the job
         used = Extra(outcome.model, outcome.usage, outcome.attempts, outcome.throttled, outcome.endpoint)
         leaves = "DELETE FROM batch_lines WHERE batch = ? AND place = ?", (line.batch, line.place)
         self._queue.run_together([leaves], [used], [outcome])

@@ -9,8 +9,8 @@ from batchrun.checkpoint.old_rows import bring_up_to_date
 from batchrun.checkpoint.store import Store
 from batchrun.endpoint.pool.repair import Repair
 from batchrun.engine.access import Access
-from batchrun.engine.batches.open import refuse_to_leave
-from batchrun.engine.batches.salvaged import complete
+from batchrun.engine.batches.open import found_again, refuse_to_leave
+from batchrun.engine.batches.recovered import complete
 from batchrun.engine.batches.unsent import forget_unsent
 from batchrun.engine.caps import budget_of
 from batchrun.engine.options import Options
@@ -89,9 +89,10 @@ def _fitted(job: Job, options: Options, source: Source, store: Store, repair: Re
     for notice in filter(None, [store.notice, *source.notices]):
         say(f"note: {notice}")
     with store.using() as connection:
-        if is_salvaged:
-            complete(connection, job.run_directory)
+        found = complete(connection, job.run_directory, is_salvaged=is_salvaged)
         batches = read_batches(connection)
+    if found:
+        say(f"{found_again(found)}: the checkpoint did not have {'it' if len(found) == 1 else 'them'}")
     if is_salvaged:
         store.set_fact(facts.SALVAGED_BATCHES, None)
     account, was_simulated = store.fact(facts.BATCHES_AT), store.fact(facts.SIMULATED)

@@ -134,3 +134,29 @@ def test_a_failure_of_a_request_that_left_the_job_costs_nothing_more(run: Any, s
     assert run(*BY_BATCH, *asked).code == 1
     assert state()["completion_tokens"] == endpoint.stats.completion_tokens
     assert (state()["completed"], state()["failed"]) == (6, 1)
+
+
+@pytest.mark.parametrize("loss", ["deleted", "unreadable"])
+@pytest.mark.parametrize("batch_reply_s", [0.0, 5.0], ids=["created", "being created"])
+def test_batches_of_a_lost_checkpoint_are_found_again(
+    run: Any, spawn: Any, endpoint: Any, loss: str, batch_reply_s: float
+) -> None:
+    """By their files, and where even their names are lost, by the run in their metadata. Their order may change too."""
+    endpoint.change(batch_lines_per_s=2, batch_reply_s=batch_reply_s)
+    write_prompts(*MANY)
+    process = spawn("run", *BY_BATCH, "-m", MODEL, "--base-url", endpoint.base_url, "-o", "out")
+    endpoint.wait(lambda: books(endpoint)["answered"] > 0)
+    process.kill()
+    process.communicate()
+    endpoint.change(batch_lines_per_s=None, batch_reply_s=0.0)
+    for path in Path("out").glob("checkpoint.sqlite*"):
+        path.unlink() if loss == "deleted" else path.write_bytes(b"nothing of it is left" * 1000)
+    write_prompts("A new one.", *reversed(MANY))
+    flags = () if loss == "deleted" else ("--restart",)
+    finished = run(*BY_BATCH, *flags, "--yes")
+    assert finished.code == 0, finished.stderr
+    assert "1 batch with 40 requests found again by the files in batches/" in finished.stderr
+    assert books(endpoint)["created"] == 2
+    assert_bought_once(endpoint)
+    assert_as_ordinary(run)
+    assert not Path("batched/batches").exists()

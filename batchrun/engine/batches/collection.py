@@ -30,7 +30,7 @@ from batchrun.endpoint.batches.settling import (
 from batchrun.endpoint.batches.state import BatchState
 from batchrun.endpoint.pool.repair import Repair
 from batchrun.endpoint.pool.verdicts import Verdict
-from batchrun.engine.batches.draft import input_file, make_folder, output_files
+from batchrun.engine.batches.files import input_file, make_folder, output_files, remove_files
 from batchrun.engine.batches.output import Sent, answers_in
 from batchrun.engine.batches.provider import Gone, Provider
 from batchrun.records import BY_BATCH, BatchLine, Outcome, RequestKind, Usage
@@ -117,7 +117,7 @@ class Collector:
         """Have all lines of a batch wait for the next one."""
         self.log.collected(row, [line.back() for line in await self._left(row)], ())
         await self.log.committed()
-        await asyncio.to_thread(self._remove_files, row.id)
+        await asyncio.to_thread(remove_files, self.directory, row.id)
 
     async def _left(self, row: BatchRow) -> list[BatchLine]:
         """Return the lines of a batch that was not run whose requests are in the job and open."""
@@ -132,7 +132,7 @@ class Collector:
         ended = noted(row, state)._replace(step=COLLECTED)
         self.log.collected(ended, again, extras)
         await self.log.committed()
-        await asyncio.to_thread(self._remove_files, row.id)
+        await asyncio.to_thread(remove_files, self.directory, row.id)
 
     def _take(
         self, row: BatchRow, found: tuple[BatchLine, bool] | None, answered: Answered, rules: Rules, result: Result
@@ -213,10 +213,6 @@ class Collector:
         """Return which request a line of a batch is for; for which it was written where it is for none."""
         number, _, sample = unpack(line.place if line.id is None else line.id)
         return Asked(number, row.model, sample, self.endpoint)
-
-    def _remove_files(self, number: int) -> None:
-        for path in (input_file(self.directory, number), *output_files(self.directory, number)):
-            path.unlink(missing_ok=True)
 
 
 def noted(row: BatchRow, state: BatchState) -> BatchRow:

@@ -28,7 +28,7 @@ from batchrun.endpoint.batches.not_taken import Cause, is_of_model, not_taken
 from batchrun.endpoint.batches.state import NUMBER, RUN, BatchState, poll_s
 from batchrun.endpoint.pool.closure import REFUSED
 from batchrun.engine.batches.collection import Collector, Result, noted
-from batchrun.engine.batches.draft import input_file
+from batchrun.engine.batches.files import input_file, note_batch
 from batchrun.engine.batches.output import Sent
 from batchrun.engine.batches.provider import Gone, Halted, Provider, Refused
 from batchrun.records import RequestKind, Stop
@@ -163,6 +163,7 @@ class Courier:
 
     async def _note(self, shipment: Shipment, row: BatchRow) -> None:
         shipment.become(row)
+        await asyncio.to_thread(note_batch, self.directory, row)
         self.log.note(row)
         await self.log.committed()
 

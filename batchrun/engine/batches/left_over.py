@@ -6,9 +6,11 @@ from typing import NamedTuple
 from batchrun.checkpoint import facts
 from batchrun.checkpoint.batch_tables import COLLECTED, CREATED, CREATING, BatchRow
 from batchrun.checkpoint.store import Store
+from batchrun.engine.batches.files import note_run
 from batchrun.engine.batches.open import account_of, as_it_is_at
 from batchrun.engine.batches.parts import Parts
 from batchrun.engine.batches.provider import Halted
+from batchrun.engine.batches.recovered import facts_of_run
 from batchrun.job.sections import Job
 
 
@@ -23,7 +25,7 @@ class LeftOver(NamedTuple):
 
 
 async def left_over(job: Job, store: Store, parts: Parts, *, is_ending: bool) -> LeftOver:
-    """Return the batches that are not collected.
+    """Return the batches that are not collected; note whose they are next to their files.
 
     Args:
         job: that is run.
@@ -43,6 +45,8 @@ async def left_over(job: Job, store: Store, parts: Parts, *, is_ending: bool) ->
     store.set_fact(facts.BATCHES_AT, account)
     if refusal is None:
         parts.owner.take_over()
+    await store.batches.committed()
+    await asyncio.to_thread(note_run, job.run_directory, facts_of_run(store))
     left, given_up = [], []
     for row in as_it_is_at(account, before, rows, is_other_key=parts.owner.is_other):
         if refusal is not None and row.step in (CREATING, CREATED):

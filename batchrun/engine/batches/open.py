@@ -1,11 +1,12 @@
 """Refuses to leave batches alone that are under way: their rows would be bought twice."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from urllib.parse import parse_qsl, unquote_plus
 
 from batchrun.checkpoint.batch_tables import CREATED, CREATING, UPLOADED, WRITTEN, BatchRow
 from batchrun.endpoint.key import find_project
+from batchrun.engine.batches.files import FOLDER
 from batchrun.errors import JobError
 from batchrun.job.endpoint import BATCH, Endpoint
 from batchrun.job.sections import Job
@@ -116,6 +117,12 @@ def refuse_to_start_over(rows: Iterable[BatchRow], directory: Path) -> None:
     """
     if text := under_way(rows):
         raise JobError(f"{directory}: {text}; use --via batch --cancel instead of --restart to end them first")
+
+
+def found_again(rows: Sequence[BatchRow]) -> str:
+    """Return which batches were found again by their files."""
+    requests = counted(sum(row.requests for row in rows), "request")
+    return f"{counted(len(rows), 'batch', 'batches')} with {requests} found again by the files in {FOLDER}/"
 
 
 def under_way(rows: Iterable[BatchRow]) -> str:

@@ -13,6 +13,7 @@ from batchrun.checkpoint.batches import BatchLog
 from batchrun.endpoint.batches.settling import Asked, refused_outcome
 from batchrun.endpoint.pool.budget import Amount, Budget
 from batchrun.engine.batches.draft import Draft
+from batchrun.engine.batches.files import remove_files
 from batchrun.engine.batches.least_size import least_requests, too_few_text
 from batchrun.engine.batches.provider import Halted
 from batchrun.job.batch_providers import Most
@@ -172,7 +173,7 @@ class Planner:
         if self.budget is not None:
             self.budget.collected(draft.held, (), 0.0)
         self.log.put_back(draft.number)
-        draft.path.unlink(missing_ok=True)
+        remove_files(self.directory, draft.number)
 
     def _refuse(self, request: Request, line: BatchLine | None, message: str) -> None:
         """Settle a request that no batch takes."""

@@ -20,7 +20,7 @@ from batchrun.endpoint.pool.budget import Amount
 from batchrun.endpoint.pool.pool import Pool
 from batchrun.endpoint.pool.rules import Listeners
 from batchrun.engine.batches.courier import Delivered, Shipment
-from batchrun.engine.batches.draft import remove_folder
+from batchrun.engine.batches.files import remove_folder
 from batchrun.engine.batches.left_over import left_over
 from batchrun.engine.batches.notices import Notices
 from batchrun.engine.batches.overview import Overview

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from batchrun.checkpoint.batch_tables import COLLECTED, UPLOADED, WRITING, WRITTEN
 from batchrun.checkpoint.batches import PUT_BACK
-from batchrun.engine.batches.draft import input_file, remove_folder, remove_others
+from batchrun.engine.batches.files import input_file, remove_folder, remove_others
 
 _OPEN_LINES = """
 SELECT count(*) FROM batch_lines WHERE batch = batches.id AND id IS NOT NULL AND id NOT IN (SELECT id FROM outcomes)

@@ -7,7 +7,7 @@ import pytest
 
 from batchrun.checkpoint.batch_tables import COLLECTED, CREATED, CREATING, UPLOADED, WRITING, WRITTEN, BatchRow
 from batchrun.checkpoint.store import Store
-from batchrun.engine.batches.draft import input_file
+from batchrun.engine.batches.files import input_file
 from batchrun.engine.batches.unsent import forget_unsent
 from batchrun.records import BatchLine, Outcome, Request, Usage
 
