@@ -27,6 +27,7 @@ TINY = Sizes(
     embeddings=128,
     few=20,
     many=300,
+    typed=100,
     big_mib=1,
     in_flight=10,
     latency_ms=20,

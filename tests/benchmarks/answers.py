@@ -41,8 +41,44 @@ ANSWER = json.dumps(
 """A chat completion of 560 bytes, as a labelling job gets it."""
 
 
-def answer_of(size_bytes: int) -> bytes:
-    """Return the answer with a text that is so much longer that it has a size; `ANSWER` if that is not less."""
+SCHEMA = {
+    "type": "object",
+    "properties": {
+        "label": {"enum": ["positive", "negative", "mixed"]},
+        "score": {"type": "number", "minimum": 0, "maximum": 1},
+        "stars": {"type": "integer", "minimum": 1, "maximum": 5},
+        "is_complaint": {"type": "boolean"},
+        "reason": {"type": "string"},
+        "seen_on": {"type": "string", "format": "date"},
+        "topics": {"type": "array", "items": {"type": "string"}},
+        "language": {"type": "string"},
+    },
+    "additionalProperties": False,
+}
+"""Eight columns, each of another type."""
+
+_OBJECT = {
+    "label": "mixed",
+    "score": 0.62,
+    "stars": 3,
+    "is_complaint": True,
+    "reason": "Boils quickly and quietly, but the handle gets too hot to hold.",
+    "seen_on": "2026-03-14",
+    "topics": ["speed", "noise", "handle"],
+    "language": "en",
+}
+
+TYPED_ANSWER = ANSWER.replace(json.dumps(_TEXT).encode(), json.dumps(json.dumps(_OBJECT)).encode(), 1)
+"""The same with an object that fits the schema."""
+
+
+def answer_of(size_bytes: int, *, is_typed: bool = False) -> bytes:
+    """Return the answer with a text that is so much longer that it has a size; `ANSWER` if that is not less.
+
+    Or the one with an object.
+    """
+    if is_typed:
+        return TYPED_ANSWER
     return (
         ANSWER.replace(_TEXT.encode(), (_TEXT + " " + "x" * (size_bytes - len(ANSWER) - 1)).encode(), 1)
         if size_bytes > len(ANSWER)
@@ -212,11 +248,13 @@ def main() -> None:
     parser.add_argument("--per-s", type=float, default=50.0, help="tokens per second")
     parser.add_argument("--refuse-every", type=int, default=0, help="refuse one of this many requests with a 400")
     parser.add_argument("--answer-bytes", type=int, default=0, help="size of an answer, at least that of the usual one")
+    parser.add_argument("--is-typed", type=int, default=0, help="1: answer with an object of eight columns")
     parser.add_argument("--dimensions", type=int, default=0, help="answer with vectors of this length, not with texts")
     parser.add_argument("--full", type=int, default=1 << 30, help="number of requests in flight that counts as full")
     given = parser.parse_args()
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-        bodies = replies(given.dimensions) if given.dimensions else [answer_of(given.answer_bytes)]
+        one = answer_of(given.answer_bytes, is_typed=bool(given.is_typed))
+        bodies = replies(given.dimensions) if given.dimensions else [one]
         answers = tuple(_whole(b"200 OK", body) for body in bodies)
         manner = Manner(given.latency_s, given.tokens, given.per_s, given.refuse_every, answers)
         runner.run(_serve(manner, given.full))

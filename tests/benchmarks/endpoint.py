@@ -46,24 +46,29 @@ http {{
 
 
 @contextlib.contextmanager
-def fast_endpoint(scratch: Path, *, refuse_every: int = 0, answer_bytes: int = 0) -> Iterator[str]:
+def fast_endpoint(
+    scratch: Path, *, refuse_every: int = 0, answer_bytes: int = 0, is_typed: bool = False
+) -> Iterator[str]:
     """Serve the static answer as fast as this machine can; yield the base URL.
 
     Args:
         scratch: folder for its files.
         refuse_every: about one of this many requests is refused with a 400, which fails its row; 0: none.
         answer_bytes: the answer's text is made longer until it has so many bytes.
+        is_typed: whether the answer is an object of eight columns.
     """
     nginx = find_nginx()
     if nginx is None:
-        with Endpoint(scratch, refuse_every=refuse_every, answer_bytes=answer_bytes) as endpoint:
+        manner = {"refuse_every": refuse_every, "answer_bytes": answer_bytes, "is_typed": int(is_typed)}
+        with Endpoint(scratch, **manner) as endpoint:
             yield endpoint.base_url
         return
     folder = scratch / "nginx"
     folder.mkdir(exist_ok=True)
     port = free_port()
     written = folder / "nginx.conf"
-    values = {"answer": answer_of(answer_bytes).decode(), "refusal": REFUSAL.decode(), "port": port}
+    answer = answer_of(answer_bytes, is_typed=is_typed).decode().replace("\\", "\\\\")
+    values = {"answer": answer, "refusal": REFUSAL.decode(), "port": port}
     values |= {"folder": json.dumps(str(folder))[1:-1]}
     values |= {"refused_share": f"{100 / refuse_every:.2f}% 1;" if refuse_every else ""}
     written.write_text(_NGINX.format(**values))
@@ -111,7 +116,7 @@ class Endpoint(contextlib.AbstractContextManager["Endpoint"]):
         Args:
             scratch: folder for its files.
             manner: its flags by name: `latency_s` (or `SILENT`), `tokens`, `per_s`, `refuse_every`,
-                `answer_bytes`, `full`.
+                `answer_bytes`, `is_typed`, `full`.
         """
         flags = [part for name, value in manner.items() for part in (f"--{name.replace('_', '-')}", str(value))]
         self._started = started(program("answers", *flags), scratch, stdout=subprocess.PIPE, core=SERVER_CORE)

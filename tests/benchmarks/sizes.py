@@ -19,6 +19,8 @@ class Sizes:
     """rows of the run whose memory is compared with"""
     many: int = 1_000_000
     """rows of the run whose memory, resume and export are measured"""
+    typed: int = 300_000
+    """rows of the run whose answers have eight typed columns"""
     big_mib: int = 2_048
     """size of the file for the time until the first request, in MiB"""
     in_flight: int = 2_000
@@ -53,6 +55,7 @@ QUICK = Sizes(
     openai_rows=1_000,
     embeddings=20_000,
     many=100_000,
+    typed=50_000,
     big_mib=200,
     in_flight=500,
     turns=8,
