@@ -11,6 +11,7 @@ from batchrun.checkpoint.batch_tables import CREATED, CREATING, GONE, UPLOADED, 
 from batchrun.endpoint.batches.state import BatchState, read_state
 from batchrun.engine.batches import courier as module
 from batchrun.engine.batches.courier import Courier, Shipment
+from batchrun.engine.batches.files import FOLDER
 from batchrun.engine.batches.provider import Gone
 
 ROW = BatchRow(3, "m", "chat", WRITTEN, 2, 0.0, 0.0, 0)
@@ -81,8 +82,10 @@ def brought(there: There, folder: Path, row: BatchRow, **more: Any) -> Shipment:
 
 
 @pytest.fixture(autouse=True)
-def at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+def at_once(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """Look once at the list, in a run directory with the folder of a batch that is written."""
     monkeypatch.setattr(module, "LISTED_AFTER_S", 0.0)
+    (tmp_path / FOLDER).mkdir()
 
 
 def test_each_step_is_on_the_disk_before_the_next_one(tmp_path: Path) -> None:
