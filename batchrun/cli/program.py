@@ -1,5 +1,7 @@
 """Runs a command, and turns each error into one message and an exit code."""
 
+import contextlib
+import ctypes
 import gc
 import os
 import sys
@@ -17,6 +19,12 @@ from batchrun.errors import BatchrunError
 
 _UNEXPECTED = 70
 """Exit code after an unexpected error. Source: sysexits.h, `EX_SOFTWARE`. Python's own would be 1."""
+
+_M_MMAP_THRESHOLD = -3
+"""Source: glibc, malloc.h."""
+
+_GIVEN_BACK_BYTES = 128 * 1024
+"""From this size on, memory goes back to the system as soon as it is freed. It is the value that glibc begins with."""
 
 
 def run_program() -> int:
@@ -60,6 +68,9 @@ def _tune() -> None:
     gc.set_threshold(50_000, 20, 50)
     # Arrow's own allocators keep freed memory: an export of 200,000 rows peaks at 208 MiB, with the system's at 140.
     os.environ.setdefault("ARROW_DEFAULT_MEMORY_POOL", "system")
+    # glibc would raise this to the largest buffer that was freed, and keep what is smaller: 8 MiB at a run's peak.
+    with contextlib.suppress(AttributeError):  # other systems have no such option
+        ctypes.CDLL(None).mallopt(_M_MMAP_THRESHOLD, _GIVEN_BACK_BYTES)
     spare_pandas()
 
 

@@ -1,5 +1,6 @@
-"""Ctrl-C at any moment of a command's start is one line and exit code 130, never Python's traceback."""
+"""The start of a command: what it imports, what it sets, and that Ctrl-C is one line then, never Python's traceback."""
 
+import ctypes
 import subprocess
 import sys
 
@@ -34,3 +35,24 @@ def test_the_start_of_the_command_imports_little() -> None:
     script = "import sys; import batchrun.__main__; print(*(name for name in sys.modules if 'batchrun' in name))"
     done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, timeout=60, check=True)
     assert done.stdout.split() == ["batchrun", "batchrun.__main__"]
+
+
+MALLINFO = """
+import ctypes
+libc = ctypes.CDLL(None)
+class Info(ctypes.Structure):
+    _fields_ = [("others", ctypes.c_int * 3), ("mapped", ctypes.c_int), ("more", ctypes.c_int * 6)]
+libc.mallinfo.restype = Info
+bytearray(8 << 20)  # freed at once
+before = libc.mallinfo().mapped
+large = bytearray(1 << 20)
+print(libc.mallinfo().mapped - before)
+"""
+
+
+@pytest.mark.skipif(not hasattr(ctypes.CDLL(None), "mallinfo"), reason="the C library is not glibc")
+@pytest.mark.parametrize(("begin", "mapped"), [("", 0), ("from batchrun.cli.program import _tune; _tune()", 1)])
+def test_a_large_buffer_is_given_back_to_the_system_however_large_the_ones_before_were(begin: str, mapped: int) -> None:
+    """It has pages of its own. By default glibc would put it among others once a larger one was freed."""
+    done = subprocess.run([sys.executable, "-c", begin + MALLINFO], capture_output=True, text=True, check=True)
+    assert int(done.stdout) == mapped
