@@ -158,7 +158,9 @@ def _ready(connection: sqlite3.Connection, path: Path, read_only: bool, page_byt
     (tables,) = connection.execute("SELECT count(*) FROM sqlite_schema").fetchone()
     if tables == 0:
         if read_only:
-            raise RunDirectoryError(f"{path}: is empty: its run died as it began; run the job again")
+            raise RunDirectoryError(
+                f"{path}: is empty: its run died as it began, or the disk has lost it; run the job again"
+            )
         create(connection, page_bytes)
         return connection
     _refuse_other_formats(connection, path, application, version)

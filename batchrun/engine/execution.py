@@ -23,7 +23,7 @@ from batchrun.engine.new_files import NewFiles
 from batchrun.engine.options import Options
 from batchrun.engine.preparation import prepare
 from batchrun.engine.prepared import Prepared, Team
-from batchrun.engine.restart import Restart, restart
+from batchrun.engine.restart import Restart, refuse_lost, restart
 from batchrun.engine.row_counter import counting
 from batchrun.engine.shared_limit import LimitMemory, memory_of, notes_folder
 from batchrun.engine.threads import in_thread
@@ -106,7 +106,10 @@ class Execution:
             if self.reads_stdin:
                 await in_thread(self._open_stdin)  # is kept in the directory, so the lock comes first
             sweep(self.directory)
-            self.restarted = restart(self.job) if self.options.restart else None
+            if self.options.restart:
+                self.restarted = restart(self.job)
+            else:
+                refuse_lost(self.directory)
             with self.progress, self.interruption.reporting_loss(self.directory, self.progress.say):
                 try:
                     stop = await self._run_stored(access)

@@ -1,4 +1,7 @@
-"""Starts a run over: its checkpoint is kept under another name, and what it has used counts for no cap any more."""
+"""Starts a run over: its checkpoint is kept under another name, and what it has used counts for no cap any more.
+
+Nothing else starts a run over: where its checkpoint is lost, it is refused, or all its answers would be bought again.
+"""
 
 from contextlib import suppress
 from pathlib import Path
@@ -13,6 +16,8 @@ from batchrun.job.catalogue import cost_text, used_text
 from batchrun.job.judging import JUDGE
 from batchrun.job.sections import Job
 from batchrun.report.texts import counted
+from batchrun.results.run_directory import CHECKPOINT, SUMMARY
+from batchrun.results.run_json import read_summary
 from batchrun.results.used import used_elsewhere, used_in
 
 
@@ -52,6 +57,25 @@ def restart(job: Job) -> Restart | None:
     return Restart(
         replaced, judged, f"{kept}, and what that has used ({spent}) does not count for the cap" if spent else kept
     )
+
+
+def refuse_lost(directory: Path) -> None:
+    """Refuse a run directory whose checkpoint is gone or empty although its run has settled rows.
+
+    Raises:
+        RunDirectoryError: run.json has these rows.
+    """
+    path = directory / CHECKPOINT
+    if path.exists() and path.stat().st_size:
+        return
+    summary = read_summary(directory)
+    settled = sum(count for name in ("completed", "failed") if isinstance(count := summary.get(name), int))
+    if settled:
+        what = (
+            f"is {'empty' if path.exists() else 'gone'}, and with it the answers of {counted(settled, 'settled row')}"
+        )
+        cure = "Put it back from a copy, send all rows again with --restart, or use another -o DIR"
+        raise RunDirectoryError(f"{path}: {what} that {SUMMARY} counts; nothing was changed. {cure}")
 
 
 def _used(job: Job) -> Used:

@@ -1,6 +1,7 @@
 """A damaged run: the damage is reported, nothing is sent, and after salvage only lost rows are sent again."""
 
 import sqlite3
+from collections.abc import Callable
 from contextlib import closing
 from pathlib import Path
 from random import Random
@@ -78,6 +79,24 @@ def test_export_and_status_name_the_cure(batchrun: Any, finished: Any, command: 
     assert "out/checkpoint.sqlite: is damaged" in done.stderr
     assert "batchrun export out --salvage" in done.stderr
     assert results() == finished
+
+
+@pytest.mark.parametrize(
+    ("words", "lose"), [("is empty", lambda: CHECKPOINT.write_bytes(b"")), ("is gone", CHECKPOINT.unlink)]
+)
+def test_a_lost_checkpoint_is_not_bought_again_unasked(
+    run: Any, endpoint: Any, finished: Any, words: str, lose: Callable[[], Any]
+) -> None:
+    """Its run looks as if it had never begun; run.json shows that it had."""
+    lose()
+    done = run("in.jsonl")
+    assert done.code == 3
+    assert f"out/checkpoint.sqlite: {words}, and with it the answers of {ROWS} settled rows" in done.stderr
+    assert endpoint.stats.received == ROWS
+    assert results() == finished
+    assert run("in.jsonl", "--restart").code == 0
+    assert endpoint.stats.received == 2 * ROWS
+    assert without_times(results()) == without_times(finished)
 
 
 def test_if_the_job_is_lost_no_answer_is_lost(run: Any, batchrun: Any, endpoint: Any, finished: Any) -> None:

@@ -199,7 +199,10 @@ def an_empty_file(path: Path) -> None:
 
 @pytest.mark.parametrize(
     ("make", "says"),
-    [(a_folder, "it is a folder"), (an_empty_file, "is empty: its run died as it began; run the job")],
+    [
+        (a_folder, "it is a folder"),
+        (an_empty_file, "is empty: its run died as it began, or the disk has lost it; run the job"),
+    ],
 )
 def test_what_is_not_even_a_damaged_checkpoint_has_another_cure(
     tmp_path: Path, make: Callable[[Path], None], says: str
