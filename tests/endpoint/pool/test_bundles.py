@@ -55,9 +55,15 @@ class Server:
 
 def embedded(asked: dict[str, Any]) -> dict[str, Any]:
     texts = asked["input"] if isinstance(asked["input"], list) else [asked["input"]]
-    data = [{"index": place, "embedding": [float(len(text))]} for place, text in enumerate(texts)]
+    data = [{"index": place, "embedding": [_number_in(text)]} for place, text in enumerate(texts)]
     tokens = sum(len(text) // 4 + 1 for text in texts)
     return {"object": "list", "data": data[::-1], "usage": {"prompt_tokens": tokens, "total_tokens": tokens}}
+
+
+def _number_in(text: str) -> float:
+    """Return the row that a text names, or its length."""
+    _, *named = text.split(" ")
+    return float(named[0]) if named else float(len(text))
 
 
 def in_base64(answer: dict[str, Any]) -> dict[str, Any]:
@@ -83,7 +89,7 @@ def embedding(row: int, text: str) -> Request:
 
 
 def texts(count: int, bad: tuple[int, ...] = (), size: int = 64) -> list[Request]:
-    rows = [embedding(row, ("bad" if row in bad else "good") + "x" * row) for row in range(count)]
+    rows = [embedding(row, f"{'bad' if row in bad else 'good'} {row} {'x' * (row % 64)}") for row in range(count)]
     return [joined(rows[start : start + size]) for start in range(0, count, size)]
 
 
@@ -127,7 +133,7 @@ def test_each_row_gets_its_own_outcome() -> None:
     for outcome in run.outcomes:
         body = orjson.loads(outcome.body or b"")
         [item] = body["data"]
-        assert item == {"index": 0, "embedding": [4.0 + outcome.row]}
+        assert item == {"index": 0, "embedding": [float(outcome.row)]}
         assert (outcome.custom_id, outcome.key) == (f"id{outcome.row}", b"k%d" % outcome.row)
         assert body["usage"] == dict.fromkeys(("prompt_tokens", "total_tokens"), outcome.usage.prompt_tokens)
         assert (outcome.attempts, outcome.latency_s, outcome.http_status) == (1, 0.1, 200)
