@@ -5,6 +5,7 @@ words only help where codes are missing. Only the beginning of the words is show
 """
 
 import re
+from functools import lru_cache
 from typing import Any, NamedTuple
 
 import orjson
@@ -22,6 +23,9 @@ _READ_CHARS = 20_000
 
 _ODD_BYTES = 100_000
 """Longest error that is read in another way than as strict JSON or as text: all other rows wait meanwhile."""
+
+_KEPT_BYTES = 2_000
+"""Longest error that is known again."""
 
 _MOST_CODES = 32
 
@@ -83,18 +87,30 @@ def read_reason(body: bytes, sent: bytes = b"") -> Reason:
         body: of the reply.
         sent: of the request: what the error repeats of it does not count for the verdict.
     """
+    reason, stated_s = _read_again(body) if len(body) <= _KEPT_BYTES else _read(body)
+    words = without_echo(reason.text, sent)
+    if words == reason.text:
+        return reason
+    return reason._replace(advice_s=_advice_in(words) if stated_s is None else stated_s, text=words)
+
+
+def _read(body: bytes) -> tuple[Reason, float | None]:
+    """Return what an error body says, and the wait that a field of it states."""
     answer = _parsed(body)
     if not isinstance(answer, dict | list) or not answer:
         text = plain_text(body, _READ_CHARS)
-        words = without_echo(text.lower(), sent)
-        return Reason(printable(text), (), _advice_in(words), words)
+        return Reason(printable(text), (), _advice_in(text.lower()), text.lower()), None
     leaves = leaves_of(answer)
-    words = without_echo(printable(words_of(leaves, _READ_CHARS, has_names=False), _READ_CHARS).lower(), sent)
+    words = printable(words_of(leaves, _READ_CHARS, has_names=False), _READ_CHARS).lower()
     codes = tuple(dict.fromkeys(str(leaf.value).strip().lower() for leaf in leaves if leaf.is_code))[:_MOST_CODES]
     stated = (_delay_s(leaf.value, _DELAYS_S[leaf.key]) for leaf in leaves if leaf.key in _DELAYS_S)
-    advice_s = next((seconds for seconds in stated if seconds is not None), None)
+    stated_s = next((seconds for seconds in stated if seconds is not None), None)
     message = words_of(leaves, _READ_CHARS) or (_as_text(answer) if leaves else "")
-    return Reason(printable(message), codes, _advice_in(words) if advice_s is None else advice_s, words)
+    return Reason(printable(message), codes, _advice_in(words) if stated_s is None else stated_s, words), stated_s
+
+
+_read_again = lru_cache(maxsize=64)(_read)
+"""Reads an error that may come a thousand times: a server that is busy or away says the same to everybody."""
 
 
 class _Texts(EventReader):

@@ -4,6 +4,7 @@ A code that says more than the status decides first. Then advice: a server that 
 an empty account. Then phrases, then the status alone: `kinds` has the tables.
 """
 
+from functools import lru_cache
 from urllib.parse import urlsplit
 
 from batchrun.answers.chat import is_withheld, status_of
@@ -114,15 +115,22 @@ def _judge_error(status: int, headers: dict[str, str], body: bytes, sent: bytes)
         message = _redirected(headers)
         return Verdict("forbidden", message, Usage(), reason=Reason(message))
     reason = read_reason(body, sent)
-    text = f"{reason.text}\n{' '.join(reason.codes)} limit type: {headers.get('rate_limit_type', '').lower()}"
     has_advice = reason.advice_s is not None or advice_s(headers, 0.0) is not None
+    return _verdict(
+        status, reason, headers.get("rate_limit_type", "").lower(), has_advice=has_advice, is_page=_is_page(body)
+    )
+
+
+@lru_cache(maxsize=64)  # most errors come again and again, and their words are looked through 20 times
+def _verdict(status: int, reason: Reason, limit_type: str, *, has_advice: bool, is_page: bool) -> Verdict:
+    text = f"{reason.text}\n{' '.join(reason.codes)} limit type: {limit_type}"
     kind = kind_by_code(status, reason.codes)
     if kind is None:
         status = passing_status(status, reason.codes)
     if kind is None and status == 429:
         kind = kind_of_limit(text, reason.codes, has_advice=has_advice)
     kind = kind or kind_of_other_limit(status, text, has_advice=has_advice) or kind_by_phrase(status, text)
-    if kind is None and not _is_page(body):
+    if kind is None and not is_page:
         status = passing_in_words(status, text)
     kind = kind or kind_by_draw(status, text)
     if kind is None and status in _BAD_DRAWS and has_advice:

@@ -136,3 +136,15 @@ def test_a_text_that_only_begins_like_json_is_a_text() -> None:
     """Whole, and not only the number or the list in front."""
     for text in ("[Errno 111] Connection refused", "5 requests too many", '"gone" it says'):
         assert read_reason(text.encode()).message == text
+
+
+def test_the_same_error_says_something_else_to_a_request_whose_words_it_repeats() -> None:
+    """Errors that come again are known; what a request has sent is looked for each time."""
+    body = b'{"error": {"message": "Blocked: please try again in 7 seconds", "retry_after": 3}}'
+    plain = b"Blocked: please try again in 7 seconds"
+    sent = json.dumps({"messages": [{"content": "please try again in 7 seconds"}]}).encode()
+    for _ in range(2):
+        assert (read_reason(body).advice_s, read_reason(body, sent).advice_s) == (3, 3)
+        assert (read_reason(plain).advice_s, read_reason(plain, sent).advice_s) == (7, None)
+        assert read_reason(body).text == "blocked: please try again in 7 seconds"
+        assert read_reason(body, sent).text.strip() == "blocked:"
