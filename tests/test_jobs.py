@@ -11,10 +11,10 @@ from pathlib import Path
 from typing import Any
 
 import click
-import nbformat
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+from harness.later import Later
 from harness.notebooks import execute, outputs
 
 from batchrun.cli import cli
@@ -23,6 +23,9 @@ from batchrun.engine.runner import arun
 from batchrun.job.file import load_job
 from batchrun.results.summary import Summary
 from batchrun.simulator import Settings, serve
+
+nbformat = Later("nbformat")
+
 
 ROOT = Path(__file__).parents[1]
 JOBS = ROOT / "jobs"

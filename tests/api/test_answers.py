@@ -3,15 +3,18 @@
 from pathlib import Path
 from typing import Any
 
-import datasets
-import duckdb
 import pandas as pd
 import polars as pl
 import pyarrow as pa
 import pytest
+from harness.later import Later
 from harness.ledger import Ledger
 
 import batchrun
+
+datasets = Later("datasets")
+duckdb = Later("duckdb")
+
 
 TEXTS = ["one", "two", "three"]
 

@@ -1,22 +1,25 @@
 """What may be passed as data, and what is refused."""
 
 import datetime as dt
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
-import datasets
-import duckdb
 import pandas as pd
 import polars as pl
 import pyarrow as pa
 import pyarrow.dataset as pads
 import pyarrow.parquet as pq
 import pytest
+from harness.later import Later
 
 from batchrun.api.data import missing_data, paths_of
 from batchrun.errors import InputError
+
+datasets = Later("datasets")
+duckdb = Later("duckdb")
+
 
 DAY = dt.date(2020, 1, 1)
 NOON = dt.datetime(2020, 1, 1, 12)
@@ -35,23 +38,25 @@ def read(tmp_path: Path) -> Any:
 
 
 @pytest.mark.parametrize(
-    "data",
+    "make",
     [
-        pd.DataFrame(COLUMNS),
-        pl.DataFrame(COLUMNS),
-        pl.LazyFrame(COLUMNS),
-        pa.table(COLUMNS),
-        pa.table(COLUMNS).to_reader(),
-        pa.table(COLUMNS).to_batches()[0],
-        pads.dataset(pa.table(COLUMNS)),
-        datasets.Dataset.from_dict(COLUMNS),
-        datasets.Dataset.from_dict(COLUMNS).to_iterable_dataset(),
-        datasets.Dataset.from_dict({"text": ["b", "c", "a"], "n": [2, 3, 1]}).select([2, 0]),
+        pytest.param(lambda: pd.DataFrame(COLUMNS), id="pandas DataFrame"),
+        pytest.param(lambda: pl.DataFrame(COLUMNS), id="polars DataFrame"),
+        pytest.param(lambda: pl.LazyFrame(COLUMNS), id="polars LazyFrame"),
+        pytest.param(lambda: pa.table(COLUMNS), id="pyarrow Table"),
+        pytest.param(lambda: pa.table(COLUMNS).to_reader(), id="pyarrow RecordBatchReader"),
+        pytest.param(lambda: pa.table(COLUMNS).to_batches()[0], id="pyarrow RecordBatch"),
+        pytest.param(lambda: pads.dataset(pa.table(COLUMNS)), id="pyarrow InMemoryDataset"),
+        pytest.param(lambda: datasets.Dataset.from_dict(COLUMNS), id="datasets Dataset"),
+        pytest.param(lambda: datasets.Dataset.from_dict(COLUMNS).to_iterable_dataset(), id="datasets IterableDataset"),
+        pytest.param(
+            lambda: datasets.Dataset.from_dict({"text": ["b", "c", "a"], "n": [2, 3, 1]}).select([2, 0]),
+            id="datasets Dataset, some of it",
+        ),
     ],
-    ids=lambda data: f"{type(data).__module__.partition('.')[0]} {type(data).__name__}",
 )
-def test_a_table_of_any_library_is_kept_as_parquet(data: Any, read: Any) -> None:
-    assert read(data).to_pydict() == COLUMNS
+def test_a_table_of_any_library_is_kept_as_parquet(make: Callable[[], Any], read: Any) -> None:
+    assert read(make()).to_pydict() == COLUMNS
 
 
 def test_a_relation_of_duckdb_is_kept_as_parquet(read: Any) -> None:
@@ -113,10 +118,6 @@ def broken() -> Iterator[Any]:
     [
         (5, "of type int; pass a path, a data frame, or a list of dicts or strings"),
         ({"text": ["a"]}, "of type dict; pass a list of dicts, one for each row, or a data frame"),
-        (
-            datasets.DatasetDict({"test": datasets.Dataset.from_dict(COLUMNS)}),
-            r'pass one of its splits: data\["test"\]',
-        ),
         ([], "has no rows"),
         (["a", 5], "row 1 is of type int; the first row is a string"),
         (broken(), "row 1 is of type str; the first row is a dict"),
@@ -132,6 +133,12 @@ def broken() -> Iterator[Any]:
 def test_other_data_is_refused_with_what_to_pass(data: Any, message: str, tmp_path: Path) -> None:
     with pytest.raises(InputError, match=message):
         paths_of(data, tmp_path)
+
+
+def test_splits_are_refused_with_how_to_pass_one(tmp_path: Path) -> None:
+    splits = datasets.DatasetDict({"test": datasets.Dataset.from_dict(COLUMNS)})
+    with pytest.raises(InputError, match=r'pass one of its splits: data\["test"\]'):
+        paths_of(splits, tmp_path)
 
 
 @pytest.mark.parametrize("text", ["What is a hash map?", "Write a poem."])

@@ -15,7 +15,6 @@ import pytest
 from harness.browser import Browser, chrome
 from harness.engines import engine, skip_local_only, with_engine
 from harness.finished import Finished
-from selenium import webdriver
 
 from batchrun.cli.program import run as run_command_line
 from batchrun.simulator import Settings, Simulator, serve
@@ -168,13 +167,13 @@ def when(endpoint: Endpoint) -> Iterator[Callable[[Callable[[], bool], Callable[
 
 
 @pytest.fixture(scope="package")
-def _chrome(tmp_path_factory: pytest.TempPathFactory) -> Iterator[webdriver.Chrome]:
+def _chrome(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
     with chrome(tmp_path_factory.mktemp("chromium")) as started:
         yield started
 
 
 @pytest.fixture
-def browser(_chrome: webdriver.Chrome) -> Browser:
+def browser(_chrome: Any) -> Browser:
     """A browser that starts once for all tests."""
     made = Browser(_chrome)
     made.be_wide(0)

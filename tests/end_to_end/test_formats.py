@@ -9,9 +9,11 @@ from typing import Any
 
 import pyarrow.parquet as pq
 import pytest
+from harness.later import Later
 from harness.prompts import results, write_prompts, write_rows
 from harness.settled import HEAD, body_of, failed, settle
-from openai.types.chat import ChatCompletion
+
+chat = Later("openai.types.chat")
 
 MODELS = ["meta-llama/Llama-3.1-8B-Instruct", "openai/gpt-oss-20b"]
 
@@ -47,7 +49,7 @@ def test_a_batch_file_as_input_gives_batch_files_as_output(run: Any, batchrun: A
         assert list(line["response"]) == ["status_code", "request_id", "body"]
         assert isinstance(line["response"]["request_id"], str)
     assert len({line["id"] for line in [*output, *errors]}) == 3
-    answers = [ChatCompletion.model_validate(line["response"]["body"], strict=True) for line in output]
+    answers = [chat.ChatCompletion.model_validate(line["response"]["body"], strict=True) for line in output]
     assert [answer.model for answer in answers] == MODELS
     assert [answer.choices[0].message.content for answer in answers] == [
         row["response"] for row in results() if row["status"] == "completed"

@@ -3,14 +3,17 @@
 from pathlib import Path
 from typing import Any
 
-import openai
 import orjson
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+from harness.later import Later
 from harness.prompts import results, write_prompts, write_rows
 
 from batchrun.answers.data_columns import DOCS
+
+openai = Later("openai")
+
 
 MODEL = "meta-llama/Llama-3.1-8B-Instruct"
 

@@ -7,16 +7,16 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from selenium import webdriver
-from selenium.webdriver.chrome.service import Service
-from selenium.webdriver.common.by import By
 
+from harness.later import Later
+
+webdriver = Later("selenium.webdriver")
 CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
 DRIVER = shutil.which("chromedriver")
 
 
 @contextmanager
-def chrome(folder: Path) -> Iterator[webdriver.Chrome]:
+def chrome(folder: Path) -> Iterator[Any]:
     """Start Chromium, with its files in this folder; skips the test where it is not installed."""
     if CHROMIUM is None or DRIVER is None:
         pytest.skip("needs Chromium and its driver; on Debian: apt install chromium chromium-driver")
@@ -28,7 +28,7 @@ def chrome(folder: Path) -> Iterator[webdriver.Chrome]:
     ):
         options.add_argument(f"--{flag}")
     options.set_capability("goog:loggingPrefs", {"browser": "ALL"})
-    browser = webdriver.Chrome(options, Service(DRIVER))
+    browser = webdriver.Chrome(options, webdriver.ChromeService(DRIVER))
     try:
         yield browser
     finally:
@@ -38,7 +38,7 @@ def chrome(folder: Path) -> Iterator[webdriver.Chrome]:
 class Browser:
     """A page in a real browser."""
 
-    def __init__(self, chrome: webdriver.Chrome) -> None:
+    def __init__(self, chrome: Any) -> None:
         self._chrome = chrome
 
     def open(self, address: str) -> None:
@@ -57,7 +57,7 @@ class Browser:
 
     def all(self, selector: str) -> list[Any]:
         """Return the elements of a selector."""
-        return list(self._chrome.find_elements(By.CSS_SELECTOR, selector))
+        return list(self._chrome.find_elements("css selector", selector))
 
     def texts(self, selector: str) -> list[str]:
         """Return the texts that are visible in the elements of a selector, with single spaces."""

@@ -3,11 +3,14 @@
 import asyncio
 from contextlib import asynccontextmanager
 
-import openai
 import orjson
 import pytest
+from harness.later import Later
 
 from batchrun.simulator import Settings, serve
+
+openai = Later("openai")
+
 
 MODEL = "meta-llama/Llama-3.1-8B-Instruct"
 SCHEMA = {
@@ -150,19 +153,19 @@ def test_it_lists_the_models():
 @pytest.mark.parametrize(
     ("fault", "error", "status", "message"),
     [
-        ("400", openai.BadRequestError, 400, "Invalid request"),
-        ("401", openai.AuthenticationError, 401, "Authentication failed"),
+        ("400", "BadRequestError", 400, "Invalid request"),
+        ("401", "AuthenticationError", 401, "Authentication failed"),
         (
             "402",
-            openai.APIStatusError,
+            "APIStatusError",
             402,
             "You exceeded your current quota, please check your plan and billing details",
         ),
-        ("403", openai.PermissionDeniedError, 403, "Country, region, or territory not supported"),
-        ("404", openai.NotFoundError, 404, "model not found"),
-        ("429", openai.RateLimitError, 429, "Concurrency limit reached for requests"),
-        ("500", openai.InternalServerError, 500, "The server had an error while processing your request"),
-        ("503", openai.InternalServerError, 503, "The engine is currently overloaded, please try again later"),
+        ("403", "PermissionDeniedError", 403, "Country, region, or territory not supported"),
+        ("404", "NotFoundError", 404, "model not found"),
+        ("429", "RateLimitError", 429, "Concurrency limit reached for requests"),
+        ("500", "InternalServerError", 500, "The server had an error while processing your request"),
+        ("503", "InternalServerError", 503, "The engine is currently overloaded, please try again later"),
     ],
 )
 def test_it_raises_the_matching_error(fault, error, status, message):
@@ -170,7 +173,7 @@ def test_it_raises_the_matching_error(fault, error, status, message):
 
     async def scenario():
         async with client() as asynchronous:
-            with pytest.raises(error) as raised:
+            with pytest.raises(getattr(openai, error)) as raised:
                 await ask(asynchronous, f"[[simulate: {fault}]]")
             assert raised.value.status_code == status
             assert raised.value.body["message"] == message

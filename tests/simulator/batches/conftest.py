@@ -5,11 +5,14 @@ from collections.abc import Callable
 from contextlib import asynccontextmanager
 from typing import Any
 
-import openai
 import orjson
 import pytest
+from harness.later import Later
 
 from batchrun.simulator import Settings, serve
+
+openai = Later("openai")
+
 
 MODEL = "meta-llama/Llama-3.1-8B-Instruct"
 PATH = "/v1/chat/completions"
@@ -18,7 +21,7 @@ PATH = "/v1/chat/completions"
 class Batches:
     """The official client, and what tests do with it again and again."""
 
-    def __init__(self, client: openai.AsyncOpenAI, server: Any) -> None:
+    def __init__(self, client: Any, server: Any) -> None:
         self.client, self.server = client, server
 
     async def upload(self, *lines: bytes) -> str:

@@ -2,8 +2,10 @@
 
 import asyncio
 
-import openai
 import pytest
+from harness.later import Later
+
+openai = Later("openai")
 
 
 def test_a_batch_is_validated_answered_and_its_output_has_every_line_in_another_order(batches, line):
