@@ -11,6 +11,7 @@ import pytest
 from batchrun import records
 from batchrun.answers import chat, parts
 from batchrun.endpoint.pool import bundles, verdicts
+from batchrun.engine.cluster import bound
 
 ROOT = Path(__file__).parent.parent
 PACKAGE = ROOT / "batchrun"
@@ -131,5 +132,5 @@ def test_records_made_without_their_constructor_have_all_their_fields() -> None:
     calls = [node for node in nodes if isinstance(node, ast.Call) and ast.unparse(node.func) == "_new"]
     made = [call.args for call in calls if isinstance(call.args[-1], ast.Tuple)]
     assert len(made) >= 8
-    kinds = vars(chat) | vars(parts) | vars(bundles) | vars(verdicts) | vars(records)
+    kinds = vars(chat) | vars(parts) | vars(bundles) | vars(verdicts) | vars(records) | vars(bound)
     assert [ast.unparse(kind) for kind, of in made if len(of.elts) != len(kinds[ast.unparse(kind)]._fields)] == []

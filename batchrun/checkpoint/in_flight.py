@@ -126,3 +126,34 @@ class Journal:
         self._page.close()
         with contextlib.suppress(OSError):
             os.close(self._file)
+
+
+class Owing:
+    """The note of a run that sends: it follows what is sent, and the outcomes that are put into the checkpoint."""
+
+    def __init__(self, journal: Journal, accepted: int) -> None:
+        """Begin with what the note says of money and tokens.
+
+        Args:
+            journal: the note.
+            accepted: outcomes in the checkpoint, copies left out.
+        """
+        self._journal = journal
+        self.accepted = accepted
+        """Outcomes put, over all executions; copies are not among them."""
+        self._sending = 0, journal.usd, journal.tokens  # as noted last
+
+    def sending(self, in_flight: int, usd: float = 0.0, tokens: int = 0) -> None:
+        """Note how many requests are in flight, and money and tokens spent and set aside: before they are sent."""
+        self._sending = in_flight, usd, tokens
+        self._journal.note(self.accepted + in_flight, usd, tokens)
+
+    def note_unsent(self) -> None:
+        """Note an outcome that was just put and was not in flight, so that `sending` is not called when it ends."""
+        self.sending(*self._sending)
+
+    def reload(self, accepted: int) -> None:
+        """Take note of how many outcomes there are now: those that have left are no longer owed."""
+        owed = self._journal.owed + accepted - self.accepted
+        self._journal.note(owed, self._journal.usd, self._journal.tokens)
+        self.accepted = accepted

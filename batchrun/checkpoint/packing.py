@@ -16,7 +16,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from functools import cache
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 from zlib import crc32
 
 from batchrun.checkpoint.file import PAGE_BYTES
@@ -136,12 +136,20 @@ def unpacked_bytes(bodies: Sequence[bytes | None]) -> int:
         return sum(size_of(body, 0) for body in bodies)
 
 
+class Dictionary(NamedTuple):
+    """What bodies are packed with."""
+
+    number: int
+    """In the checkpoint."""
+    content: bytes
+
+
 class Packer:
-    """Packs the bodies that are written to one checkpoint."""
+    """Packs the bodies that are written to one checkpoint: here, or in another process, which gets the dictionary."""
 
     def __init__(self) -> None:
-        self._number: int | None = None
-        self._content = b""
+        self.dictionary: Dictionary | None = None
+        """What bodies are packed with; None while they are stored as they are. The checkpoint has it already."""
         self._compressor: zstandard.ZstdCompressor | None = None
         self._copies = 0
         self._is_useless = False
@@ -149,20 +157,20 @@ class Packer:
     def load(self, connection: sqlite3.Connection) -> None:
         """Use the dictionary that the checkpoint has."""
         dictionaries = read_dictionaries(connection)
-        self._number = max(dictionaries, default=None)
-        self._compressor, self._copies = None, 0
+        self.dictionary, self._compressor, self._copies = None, None, 0
         self._is_useless = connection.execute("PRAGMA page_size").fetchone() != (PAGE_BYTES,)
-        if self._number is not None:
-            self._use(self._number, dictionaries[self._number])
+        if dictionaries:
+            number = max(dictionaries)
+            self.use(Dictionary(number, dictionaries[number]))
             query = "SELECT count(*) FROM dictionaries WHERE number = ?"
-            (self._copies,) = connection.execute(query, (self._number,)).fetchone()
+            (self._copies,) = connection.execute(query, (number,)).fetchone()
 
     def pack(self, body: bytes | None) -> tuple[bytes | None, int | None]:
         """Return a body as it is stored, and the number of its dictionary; None where it is stored as it is."""
-        if self._compressor is None or body is None:
+        if self._compressor is None or self.dictionary is None or body is None:
             return body, None
         packed = self._compressor.compress(body)
-        return (packed, self._number) if len(packed) < len(body) else (body, None)
+        return (packed, self.dictionary.number) if len(packed) < len(body) else (body, None)
 
     def keep_up(self, connection: sqlite3.Connection, completed: int) -> None:
         """Learn a dictionary once there are enough answers; store a copy of it each time there are twice as many rows.
@@ -173,7 +181,7 @@ class Packer:
         """
         if completed < LEARN_ROWS << self._copies or self._is_useless:
             return
-        if self._compressor is None:
+        if self.dictionary is None:
             samples = [body[:_SAMPLE_BYTES] for (body,) in connection.execute(_SAMPLES, (LEARN_ROWS,))]
             learned = _learned(samples)
             if learned is None:
@@ -181,14 +189,15 @@ class Packer:
                 return
             (last,) = connection.execute("SELECT coalesce(max(number), 0) FROM dictionaries").fetchone()
             write_dictionary(connection, last + 1, learned)
-            self._use(last + 1, learned)
+            self.use(Dictionary(last + 1, learned))
             self._copies = 1
         else:
-            write_dictionary(connection, self._number or 0, self._content)
+            write_dictionary(connection, *self.dictionary)
             self._copies += 1
 
-    def _use(self, number: int, content: bytes) -> None:
-        self._number, self._content, self._compressor = number, content, _compressor(content)
+    def use(self, dictionary: Dictionary) -> None:
+        """Pack with this dictionary from now on."""
+        self.dictionary, self._compressor = dictionary, _compressor(dictionary.content)
 
 
 def _learned(samples: Sequence[bytes]) -> bytes | None:

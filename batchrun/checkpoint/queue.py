@@ -4,6 +4,7 @@ from collections import deque
 from collections.abc import Sequence
 from typing import Any, NamedTuple, TypeVar
 
+from batchrun.checkpoint.ready import Sealed
 from batchrun.checkpoint.totals import Extra
 from batchrun.records import Outcome
 
@@ -25,33 +26,53 @@ class Load(NamedTuple):
     extras: list[Extra]
     retired: list[Outcome]
     """Outcomes whose requests are not in the job; what they have used is in the extras."""
+    ready: list[Sealed]
+    """Outcomes that another process has made ready."""
+
+    @property
+    def rows(self) -> int:
+        """How many outcomes it has."""
+        return len(self.outcomes) + sum(each.rows for each in self.ready)
+
+    @property
+    def size(self) -> int:
+        """Bytes of their answers."""
+        return sum(map(_body_bytes, (*self.outcomes, *self.retired))) + sum(len(each.content) for each in self.ready)
 
 
 class WriteQueue:
     """Filled by the event loop and the input's reader, emptied by the writer, without a lock.
 
-    Appending to a deque and taking from it are atomic; adding to a number is not. So each of the two byte counts has
-    one thread that changes it, and what is queued is their difference.
+    Appending to a deque and taking from it are atomic; adding to a number is not. So each count has one thread that
+    changes it, and what is queued is the difference of two.
     """
 
     def __init__(self) -> None:
         self._outcomes: deque[Outcome] = deque()
         self._statements: deque[Statement] = deque()
         self._extras: deque[Extra] = deque()
+        self._ready: deque[Sealed] = deque()
         self._groups: deque[tuple[list[Statement], list[Extra], list[Outcome]]] = deque()
         self._taken = self._done = 0  # loads; changed by the writer only
-        self._bytes_put = 0  # changed by the event loop only
-        self._bytes_written = 0  # changed by the writer only
+        self._rows_put = self._bytes_put = 0  # changed by the event loop only
+        self._rows_written = self._bytes_written = 0  # changed by the writer only
 
     def has_room(self) -> bool:
         """Return whether more may be admitted; else the writer must catch up first."""
         queued_bytes = self._bytes_put - self._bytes_written
-        return len(self._outcomes) < MAX_QUEUED and queued_bytes < MAX_QUEUED_BYTES
+        return self._rows_put - self._rows_written < MAX_QUEUED and queued_bytes < MAX_QUEUED_BYTES
 
     def put(self, outcome: Outcome) -> None:
         """Add an outcome."""
+        self._rows_put += 1
         self._bytes_put += _body_bytes(outcome)
         self._outcomes.append(outcome)
+
+    def put_ready(self, ready: Sealed) -> None:
+        """Add outcomes that another process has made ready."""
+        self._rows_put += ready.rows
+        self._bytes_put += len(ready.content)
+        self._ready.append(ready)
 
     def add(self, extra: Extra) -> None:
         """Add attempts or tokens that are in no outcome."""
@@ -80,7 +101,7 @@ class WriteQueue:
         """Return all that is queued, and remove it; more may be added meanwhile."""
         self._taken += 1
         extras = _taken(self._extras)  # first: one that corrects the counts of an outcome is never written before it
-        load = Load(_taken(self._outcomes), _taken(self._statements), extras, [])
+        load = Load(_taken(self._outcomes), _taken(self._statements), extras, [], _taken(self._ready))
         for statements, extras, retired in _taken(self._groups):
             load.statements.extend(statements)
             load.extras.extend(extras)
@@ -93,11 +114,13 @@ class WriteQueue:
         self._statements.extendleft(reversed(load.statements))
         self._extras.extendleft(reversed(load.extras))
         self._groups.appendleft(([], [], load.retired))
+        self._ready.extendleft(reversed(load.ready))
 
     def written(self, load: Load) -> None:
-        """Note that a load is committed: there is room for as many bytes."""
+        """Note that a load is committed: there is room for as many rows and bytes."""
         self._done = self._taken
-        self._bytes_written += sum(map(_body_bytes, (*load.outcomes, *load.retired)))
+        self._rows_written += load.rows
+        self._bytes_written += load.size
 
 
 def _taken(queue: deque[T]) -> list[T]:

@@ -11,15 +11,14 @@ from typing import Any, NamedTuple
 
 import orjson
 
-from batchrun.checkpoint.tables import COUNTS, insert_many, pack
-from batchrun.checkpoint.totals import Copied, Extra, added, totals_of, with_rows
+from batchrun.checkpoint.ready import Part
+from batchrun.checkpoint.tables import COUNTS, insert_many
+from batchrun.checkpoint.totals import Copied, Extra, Sums, added, totals_of, with_rows
 from batchrun.records import AnswerSource, ModelTotals, Outcome, Usage, named_endpoint
 
 _READ = f"SELECT sources.id, name, endpoint, answered_by, run, {', '.join(COUNTS)}, stated_as_0 FROM sources"
 _READ_ALL = f"{_READ} JOIN models ON models.id = model ORDER BY model, sources.id"  # only names of columns
 _WRITE = f"INSERT OR REPLACE INTO sources VALUES ({', '.join('?' * (6 + len(COUNTS)))})"  # question marks
-_ENDPOINT, _ANSWERED_BY = map(Outcome._fields.index, ("endpoint", "answered_by"))
-"""By place a field of a named tuple is read in half the time, and this is done for every row."""
 
 _COUNT_NONE = "UPDATE sources SET completed = 0, failed = 0"
 _COUNT = """
@@ -85,29 +84,27 @@ class Sources:
     def insert(
         self,
         connection: sqlite3.Connection,
-        outcomes: Sequence[Outcome],
+        parts: Sequence[Part],
         extras: Iterable[Extra],
-        models: Mapping[str, int],
         run: str = "",
     ) -> None:
         """Write where outcomes come from, in the open transaction; `write_totals` follows.
 
         Args:
             connection: to the checkpoint.
-            outcomes: most of them may have no source.
+            parts: the outcomes; most of them may have no source.
             extras: attempts and tokens that are in no outcome.
-            models: the number of each model.
             run: that all the outcomes were taken from; empty where they were sent for this one.
         """
         self._pending = {}
         are_all_placed = bool(run) or "" in self.stored_as
-        placed = outcomes if are_all_placed else [each for each in outcomes if each[_ENDPOINT] or each[_ANSWERED_BY]]
-        if placed:
-            self._insert(connection, placed, models, run)
+        for part in parts:
+            if are_all_placed or any(part.source[1:]):
+                self._insert(connection, part, run)
         for extra in extras:
             source = AnswerSource(extra.model, self._stored(extra.endpoint), extra.answered_by)
             if any(source[1:]):
-                self._add(source, (), (extra,))
+                self._add(source, [], [extra])
 
     def note(self, connection: sqlite3.Connection, outcome: Outcome, number: int) -> None:
         """Write where an outcome comes from that is under another number; what it has used is added as an extra."""
@@ -132,19 +129,11 @@ class Sources:
         if self._pending:
             self.totals, self._pending = {**self.totals, **self._pending}, {}
 
-    def _insert(
-        self, connection: sqlite3.Connection, placed: Sequence[Outcome], models: Mapping[str, int], run: str
-    ) -> None:
-        parts: dict[AnswerSource, list[Outcome]] = {}
-        rows = []
-        for each in placed:
-            source = AnswerSource(each.model, self._stored(each.endpoint), each.answered_by, run)
-            parts.setdefault(source, []).append(each)
-            number = self._numbers.get(source) or self._new_number(source)
-            rows.append((pack(each.row, models[each.model], each.sample), number))
-        insert_many(connection, "origins", rows)
-        for source, outcomes in parts.items():
-            self._add(source, outcomes, ())
+    def _insert(self, connection: sqlite3.Connection, part: Part, run: str) -> None:
+        source = part.source._replace(endpoint=self._stored(part.source.endpoint), run=run)
+        number = self._numbers.get(source) or self._new_number(source)
+        insert_many(connection, "origins", [(each, number) for each in part.ids])
+        self._add(source, [part.sums], [])
 
     def _stored(self, endpoint: str) -> str:
         if not self.stored_as:
@@ -152,9 +141,10 @@ class Sources:
         name = named_endpoint(endpoint)
         return self.stored_as.get(name, name) + endpoint.removeprefix(name)
 
-    def _add(self, source: AnswerSource, outcomes: Iterable[Outcome], extras: Iterable[Extra]) -> None:
+    def _add(self, source: AnswerSource, sums: Iterable[Sums], extras: Iterable[Extra]) -> None:
         before = {source.model: self._sums(source)}
-        self._pending[source] = added(before, outcomes, extras)[source.model]
+        named = [(source.model, each) for each in sums]
+        self._pending[source] = added(before, named, extras)[source.model]
 
     def _sums(self, source: AnswerSource) -> ModelTotals:
         return self._pending.get(source) or self.totals.get(source) or ModelTotals()

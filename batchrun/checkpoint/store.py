@@ -25,13 +25,14 @@ from batchrun.checkpoint.execution_log import ExecutionLog
 from batchrun.checkpoint.facts import Fact
 from batchrun.checkpoint.file import PAGE_BYTES, broken, connect, set_mode, translated
 from batchrun.checkpoint.fsync import Forcing
-from batchrun.checkpoint.in_flight import Journal, in_flight
+from batchrun.checkpoint.in_flight import Journal, Owing, in_flight
 from batchrun.checkpoint.limit_history import LimitHistory
 from batchrun.checkpoint.lookup import ChangedRow, Lookup
 from batchrun.checkpoint.mark import STEP_ROWS, SettledMark
 from batchrun.checkpoint.models import ModelNumbers
 from batchrun.checkpoint.queue import WriteQueue
 from batchrun.checkpoint.reader import SET_FACT, read_fact, write_fact
+from batchrun.checkpoint.ready import Sealed
 from batchrun.checkpoint.salvage.examine import examine
 from batchrun.checkpoint.tables import FILE_NAME, Asked
 from batchrun.checkpoint.totals import Extra
@@ -65,6 +66,8 @@ class Store:
         self._models = ModelNumbers(self.path, self._queue)
         self._lookup = Lookup(self.path, self._models)
         self._writer = Writer(self.path, self._queue, self._models, self._mark)
+        self.packer = self._writer.packer
+        """Knows what bodies are packed with."""
         self.history = ExecutionLog(self._queue)
         """Gets when this execution begins, pauses, resumes and ends."""
         self.note_limit = LimitHistory(self._queue).note
@@ -73,8 +76,6 @@ class Store:
         self._lock = threading.Lock()  # SQLite crashes where a connection is closed that another thread is using
         self.is_note_done = False
         """Whether all that the note of what is in flight says stands in the checkpoint too: then it goes at the end."""
-        self._accepted = 0  # outcomes put, over all executions; copies are not among them
-        self._in_flight, self._owed_usd, self._owed_tokens = 0, 0.0, 0  # as noted last
 
     def __enter__(self) -> Self:
         examine(self.path)
@@ -96,7 +97,7 @@ class Store:
             self._journal = opened.enter_context(contextlib.closing(Journal(self.path.parent)))
             log = self.path.with_name(self.path.name + "-wal") if is_wal else None
             self._forcing = Forcing(log, self._journal, lambda problem: self._on_broken(broken(self.path, problem)))
-            self.unrecorded = in_flight(self._journal.owed, self._outcomes(), self._writer.copies)
+            self.unrecorded = self._owed()
             """Requests that the last execution had sent, and whose end was not recorded when its process died."""
             with translated(self.path):
                 self.unrecorded_ever = self.unrecorded + (read_fact(self.connection, facts.UNRECORDED) or 0)
@@ -105,7 +106,9 @@ class Store:
             """Money that earlier executions had spent or set aside, as far as they kept a cap."""
             self.spent_tokens = self._journal.tokens
             """Tokens, likewise."""
-            self._owed_usd, self._owed_tokens = self.spent_usd, self.spent_tokens
+            self._owing = Owing(self._journal, self._sent())
+            self.sending = self._owing.sending
+            """Notes how many requests are in flight, and money and tokens, before they are sent."""
             opened.pop_all()
         return self
 
@@ -119,7 +122,7 @@ class Store:
         try:
             self._writer.finish()
             self._forcing.force()
-            if self.is_note_done and kind is None and not self._is_any_in_flight():
+            if self.is_note_done and kind is None and not self._owed():
                 self._journal.remove()
         except (sqlite3.Error, OSError) as problem:
             if kind is None:
@@ -143,7 +146,7 @@ class Store:
         """Start the writer.
 
         Args:
-            on_commit: called from here and from the writer's thread with the outcomes that have become durable.
+            on_commit: called from here and from the writer's thread with how many outcomes have become durable.
             on_broken: called likewise when a write has failed; nothing is written after it.
         """
         self._on_broken = on_broken
@@ -179,17 +182,18 @@ class Store:
         """Rows from the first on that are all settled, as far as is known without looking at each."""
         return self._mark.rows
 
-    def sending(self, in_flight: int, usd: float = 0.0, tokens: int = 0) -> None:
-        """Note how many requests are in flight, and money and tokens spent and set aside: before they are sent."""
-        self._in_flight, self._owed_usd, self._owed_tokens = in_flight, usd, tokens
-        self._journal.note(self._accepted + in_flight, usd, tokens)
-
     def put(self, outcome: Outcome) -> None:
         """Have an outcome written."""
-        self._accepted += 1
-        if outcome.attempts == 0:  # it was not in flight, so `sending` is not called when it ends
-            self.sending(self._in_flight, self._owed_usd, self._owed_tokens)
+        self._owing.accepted += 1
+        if outcome.attempts == 0:
+            self._owing.note_unsent()
         self._queue.put(outcome)
+
+    def put_ready(self, ready: Sealed) -> None:
+        """Have outcomes written that another process has made ready; `sending` is to follow."""
+        self._owing.accepted += ready.rows
+        self._queue.put_ready(ready)
+        self._writer.hurry()
 
     def paid(self, model: str, usage: Usage, endpoint: str = "") -> None:
         """Have the tokens of an answer counted that belongs to no row."""
@@ -280,21 +284,16 @@ class Store:
         return self._lookup.firsts(left, twins)
 
     def reload(self) -> None:
-        """Read totals and bounds again, after a change to the tables from outside this class.
-
-        Outcomes that have left are no longer owed, so the note of what is in flight changes with them.
-        """
-        before, journal = self._accepted, self._journal
+        """Read totals and bounds again, after a change to the tables from outside this class."""
         self._load()
-        journal.note(journal.owed + self._accepted - before, journal.usd, journal.tokens)
+        self._owing.reload(self._sent())
 
     def _load(self) -> None:
         self._writer.load(self.connection)
         self._lookup.reload()
-        self._accepted = self._outcomes() - self._writer.copies
 
-    def _is_any_in_flight(self) -> bool:
-        return in_flight(self._journal.owed, self._outcomes(), self._writer.copies) > 0
+    def _owed(self) -> int:
+        return in_flight(self._journal.owed, self._sent(), 0)
 
-    def _outcomes(self) -> int:
-        return sum(sums.requests for sums in self._writer.totals.values())
+    def _sent(self) -> int:
+        return sum(sums.requests for sums in self._writer.totals.values()) - self._writer.copies

@@ -6,10 +6,10 @@ back in input order, and appending a row touches one B-tree at its right end.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from functools import lru_cache
 from itertools import chain
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
 from batchrun.checkpoint import batch_tables, migrations
 from batchrun.checkpoint.checksums import checksum
@@ -149,20 +149,49 @@ def unpack_all(numbers: Sequence[int]) -> tuple[list[int], list[int], list[int]]
     return rows, [number >> 16 & 0xFF for number in numbers], [number & 0xFFFF for number in numbers]
 
 
+class Insert(NamedTuple):
+    """One statement that inserts some rows, without the text."""
+
+    are_null: tuple[bool, ...]
+    """Of each column, whether it is null in all rows."""
+    rows: int
+    values: list[Any]
+    """Of all other columns, row by row."""
+
+
 def insert_many(connection: sqlite3.Connection, table: str, rows: Sequence[tuple[Any, ...]]) -> None:
-    """Insert whole rows of one width into a table, many with each statement.
+    """Insert whole rows of one width into a table."""
+    insert(connection, table, inserts_of(rows))
+
+
+def insert(connection: sqlite3.Connection, table: str, inserts: Iterable[Insert]) -> None:
+    """Insert rows that were made ready by `inserts_of`."""
+    for each in inserts:
+        connection.execute(_insert_of(table, each.are_null, each.rows), each.values)
+
+
+def inserts_of(rows: Sequence[tuple[Any, ...]]) -> Iterator[Insert]:
+    """Yield what inserts whole rows of one width, many with each statement.
 
     Each statement gives up the interpreter's lock once, and getting it back from a busy loop can take milliseconds.
     """
     done = 0
     for size in _CHUNKS if rows else ():
         while len(rows) - done >= size:
-            _insert(connection, table, rows[done : done + size])
+            yield _one_insert(rows[done : done + size])
             done += size
 
 
-def _insert(connection: sqlite3.Connection, table: str, rows: Sequence[tuple[Any, ...]]) -> None:
-    """Insert rows by one statement, without binding what Python looks up an adapter for.
+def rows_of(inserts: Iterable[Insert]) -> Iterator[tuple[Any, ...]]:
+    """Yield the rows that were given to `inserts_of`."""
+    for each in inserts:
+        values = iter(each.values)
+        for _ in range(each.rows):
+            yield tuple(None if is_null else _unbound(next(values)) for is_null in each.are_null)
+
+
+def _one_insert(rows: Sequence[tuple[Any, ...]]) -> Insert:
+    """Return the insert of rows, which does not bind what Python looks up an adapter for.
 
     Python looks for one by attributes that None and bytes do not have. That takes as long as everything else that an
     insert does. A column that is null in all rows stands in the statement; a bytearray is bound as it is.
@@ -170,12 +199,16 @@ def _insert(connection: sqlite3.Connection, table: str, rows: Sequence[tuple[Any
     columns = list(zip(*rows, strict=True))
     are_null = tuple(column[0] is None and column.count(None) == len(rows) for column in columns)
     bound = [_bindable(column) for column, is_null in zip(columns, are_null, strict=True) if not is_null]
-    connection.execute(_insert_of(table, are_null, len(rows)), list(chain.from_iterable(zip(*bound, strict=True))))
+    return Insert(are_null, len(rows), list(chain.from_iterable(zip(*bound, strict=True))))
 
 
 def _bindable(column: tuple[Any, ...]) -> Iterable[Any]:
     are_bytes = column[0].__class__ is bytes and {*map(type, column)} == {bytes}
     return map(bytearray, column) if are_bytes else column
+
+
+def _unbound(value: Any) -> Any:
+    return bytes(value) if isinstance(value, bytearray) else value
 
 
 @lru_cache
@@ -188,6 +221,9 @@ def _insert_of(table: str, are_null: tuple[bool, ...], rows: int) -> str:
 OWN_BODY = f"outcomes ({', '.join(OUTCOME_COLUMNS[:-1])})"
 """The table, with the columns that `columns_of` returns."""
 
+KEY = OUTCOME_COLUMNS.index("key")
+"""The place of that column in it."""
+
 Pack = Callable[[bytes | None], tuple[bytes | None, int | None]]
 """Returns a body as it is stored, and the number of the dictionary that it is packed with."""
 
@@ -197,13 +233,13 @@ def as_it_is(body: bytes | None) -> tuple[bytes | None, None]:
     return body, None
 
 
-def columns_of(outcome: Outcome, models: Mapping[str, int], stored: Pack = as_it_is) -> tuple[Any, ...]:
-    """Return an outcome that shares no reply as a row of `OWN_BODY`; `models` has the number of each model."""
-    row, model, sample, key, label, kind, error, status, attempts, took_s, at_ms, body, usage, throttled, *_ = outcome
+def columns_of(number: int, outcome: Outcome, stored: Pack = as_it_is) -> tuple[Any, ...]:
+    """Return an outcome that shares no reply, with this id, as a row of `OWN_BODY`."""
+    _, _, _, key, label, kind, error, status, attempts, took_s, at_ms, body, usage, throttled, *_ = outcome
     error = None if error is None else error.encode("utf-8", "replace").decode()
     body, dictionary = stored(body)
     return (
-        pack(row, models[model], sample),
+        number,
         key,
         label,
         kind,

@@ -33,35 +33,60 @@ class Copied(NamedTuple):
     """Number of the source of what was copied; None where it has none."""
 
 
-def added(
-    before: dict[str, ModelTotals], outcomes: Iterable[Outcome], extras: Iterable[Extra]
-) -> dict[str, ModelTotals]:
-    """Return the totals with these outcomes and extras added."""
-    sums: dict[str, list[int]] = {}
-    zeros: dict[str, set[Usage]] = {}
-    for _, model, _, _, _, kind, _, _, attempts, _, _, _, usage, throttled, *_ in outcomes:
-        counts = sums.get(model) or sums.setdefault(model, [0] * len(COUNTS))
+class Sums(NamedTuple):
+    """What outcomes of one model add up to."""
+
+    counts: list[int]
+    """In the order of `COUNTS`."""
+    stated_as_0: frozenset[str] = frozenset()
+    """As in `ModelTotals`; also what other answers state to be more."""
+
+    def minus(self, other: "Sums") -> "Sums":
+        """Return the sums without those of some of the outcomes."""
+        return Sums([ours - theirs for ours, theirs in zip(self.counts, other.counts, strict=True)], self.stated_as_0)
+
+
+def sums_of(outcomes: Iterable[Outcome]) -> Sums:
+    """Return what outcomes of one model add up to."""
+    counts = [0] * len(COUNTS)
+    zeros: set[Usage] = set()
+    for _, _, _, _, _, kind, _, _, attempts, _, _, _, usage, throttled, *_ in outcomes:
         counts[0 if kind is None else 1] += 1
         counts[2] += attempts
         counts[3] += throttled
         if kind is None:
-            _add_usage(counts, usage, model, zeros)
-    for extra in extras:
-        counts = sums.setdefault(extra.model, [0] * len(COUNTS))
-        counts[2] += extra.attempts
-        counts[3] += extra.throttled
-        if extra.usage is not None:
-            _add_usage(counts, extra.usage, extra.model, zeros)
+            _add_usage(counts, usage, zeros)
+    return Sums(counts, _stated_as_0(zeros))
+
+
+def _sums_of_extra(extra: Extra) -> Sums:
+    counts = [0] * len(COUNTS)
+    zeros: set[Usage] = set()
+    counts[2], counts[3] = extra.attempts, extra.throttled
+    if extra.usage is not None:
+        _add_usage(counts, extra.usage, zeros)
+    return Sums(counts, _stated_as_0(zeros))
+
+
+def added(
+    before: dict[str, ModelTotals], sums: Iterable[tuple[str, Sums]], extras: Iterable[Extra]
+) -> dict[str, ModelTotals]:
+    """Return the totals with sums of models, and extras, added."""
+    by_model: dict[str, list[Sums]] = {}
+    for model, its in [*sums, *((extra.model, _sums_of_extra(extra)) for extra in extras)]:
+        by_model.setdefault(model, []).append(its)
     totals = dict(before)
-    for model, counts in sums.items():
+    for model, parts in by_model.items():
         old = before.get(model, ModelTotals())
+        counts = map(sum, zip(*(each.counts for each in parts), strict=True))
         values = {name: getattr(old, name) + count for name, count in zip(COUNTS, counts, strict=True)}
-        stated = frozenset(name for name in old.stated_as_0 | _stated_as_0(zeros.get(model, ())) if not values[name])
+        zeros = old.stated_as_0.union(*(each.stated_as_0 for each in parts))
+        stated = frozenset(name for name in zeros if not values[name])
         totals[model] = ModelTotals(requests=values["completed"] + values["failed"], **values, stated_as_0=stated)
     return totals
 
 
-def _add_usage(counts: list[int], usage: Usage, model: str, zeros: dict[str, set[Usage]]) -> None:
+def _add_usage(counts: list[int], usage: Usage, zeros: set[Usage]) -> None:
     prompt, completion, total, cached, reasoning = usage
     if prompt is None or completion is None:  # its cost is not known
         counts[9] += 1
@@ -72,11 +97,11 @@ def _add_usage(counts: list[int], usage: Usage, model: str, zeros: dict[str, set
     counts[7] += cached or 0
     counts[8] += reasoning or 0
     if 0 in usage:
-        zeros.setdefault(model, set()).add(usage)
+        zeros.add(usage)
 
 
-def _stated_as_0(usages: Iterable[Usage]) -> set[str]:
-    return {name for usage in usages for name, tokens in zip(Usage._fields, usage, strict=True) if tokens == 0}
+def _stated_as_0(usages: Iterable[Usage]) -> frozenset[str]:
+    return frozenset(name for usage in usages for name, tokens in zip(Usage._fields, usage, strict=True) if tokens == 0)
 
 
 def with_copies(

@@ -11,7 +11,7 @@ the process has no outcome, so the next run reads its row again, and finds its f
 import sqlite3
 import time
 from collections import deque
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 from typing import NamedTuple, TypeVar
 
 import orjson
@@ -171,7 +171,7 @@ class Twins:
         self._run(_DONE, *turn)
         return copied
 
-    def committed(self, settled: Collection[tuple[bytes, int, int]]) -> None:
+    def committed(self, settled: Iterable[tuple[bytes, int, int]]) -> None:
         """Take note that outcomes (key, sample, id) are durable: from now on they are found by the index."""
         for key, sample, number in settled:
             self._sent.pop((key, sample), None)

@@ -2,6 +2,8 @@
 
 Totals and rows are in the same transaction, so they never disagree. A transaction that fails is rolled back, and what
 it wrote is queued again: it is tried once more when the store closes.
+
+What a worker of a cluster has made ready is older when it comes than other answers get, and is committed sooner.
 """
 
 import sqlite3
@@ -17,9 +19,10 @@ from batchrun.checkpoint.models import ModelNumbers
 from batchrun.checkpoint.packing import Packer
 from batchrun.checkpoint.queue import Load, WriteQueue
 from batchrun.checkpoint.reader import read_fact, read_totals, write_fact
+from batchrun.checkpoint.ready import Ready, made_ready, opened
 from batchrun.checkpoint.replies import ReplyWriter
 from batchrun.checkpoint.sources import Sources
-from batchrun.checkpoint.tables import OUTCOME_COLUMNS, OWN_BODY, columns_of, insert_many
+from batchrun.checkpoint.tables import OUTCOME_COLUMNS, OWN_BODY, columns_of, insert
 from batchrun.checkpoint.totals import Copied, added, with_copies, write_totals
 from batchrun.checkpoint.twins import Twins
 from batchrun.errors import RunDirectoryError
@@ -27,6 +30,9 @@ from batchrun.records import ModelTotals, Outcome
 
 COMMIT_EVERY_S = 0.02
 """How old an answer may get before it is committed; the crash contract allows 0.05."""
+
+_COMMIT_SOON_S = 0.005
+"""The same of what another process has made ready: it is older already."""
 
 MARK_EVERY_S = 1.0
 """How often the mark of the settled rows is moved."""
@@ -40,7 +46,7 @@ _RETIRE = f"INSERT INTO retired ({', '.join(_OWN)}) VALUES ({', '.join('?' * len
 _REPLY = Outcome._fields.index("reply")
 """By place a field of a named tuple is read in half the time, and this is done for every row."""
 
-OnCommit = Callable[[list[Outcome]], None]
+OnCommit = Callable[[int], None]
 OnBroken = Callable[[RunDirectoryError], None]
 
 
@@ -49,12 +55,13 @@ class Writer:
 
     def __init__(self, path: Path, queue: WriteQueue, models: ModelNumbers, mark: SettledMark) -> None:
         self._path, self._queue, self._models, self._mark = path, queue, models, mark
-        self._on_commit: OnCommit = lambda outcomes: None
+        self._on_commit: OnCommit = lambda rows: None
         self._thread: threading.Thread | None = None
         self._marked_at_s = 0.0
         self.closing = threading.Event()
         """Set when nothing more will be queued."""
-        self._packer, self._replies = Packer(), ReplyWriter()
+        self._hurry = threading.Event()
+        self.packer, self._replies = Packer(), ReplyWriter()
         self.twins: Twins | None = None
         """Copies outcomes for rows that ask the same; None: each row is sent."""
         self.totals: dict[str, ModelTotals] = {}
@@ -71,14 +78,14 @@ class Writer:
         self.sources.load(connection)
         self.copies = read_fact(connection, facts.COPIES) or 0
         self._mark.load(connection)
-        self._packer.load(connection)
+        self.packer.load(connection)
         self._replies.forget()
 
     def start(self, on_commit: OnCommit, on_broken: OnBroken) -> None:
         """Commit what is queued, so that the execution is on record when run.json says that it runs. Start the thread.
 
         Args:
-            on_commit: called from here and from the thread with the outcomes that have become durable.
+            on_commit: called from here and from the thread with how many outcomes have become durable.
             on_broken: called likewise when a write has failed; nothing is written after it.
         """
         self._on_commit, self._on_broken = on_commit, on_broken
@@ -89,8 +96,13 @@ class Writer:
     def stop(self) -> None:
         """Wait until the thread has ended."""
         self.closing.set()
+        self._hurry.set()
         if self._thread is not None:
             self._thread.join()
+
+    def hurry(self) -> None:
+        """Have what is queued committed soon. From any thread."""
+        self._hurry.set()
 
     def finish(self) -> None:
         """Commit all that is left, after `stop`; raises what SQLite raises."""
@@ -99,8 +111,12 @@ class Writer:
         self.commit(is_last=True)
 
     def _keep_committing(self) -> None:
-        while not self.closing.wait(COMMIT_EVERY_S) and self._has_committed():
-            pass
+        while not self.closing.is_set():
+            if self._hurry.wait(COMMIT_EVERY_S):
+                self._hurry.clear()
+                self.closing.wait(_COMMIT_SOON_S)
+            if self.closing.is_set() or not self._has_committed():
+                return
 
     def _has_committed(self) -> bool:
         """Commit; where that fails, report it and return False."""
@@ -126,7 +142,8 @@ class Writer:
         is_marked = is_last or time.monotonic() - self._marked_at_s >= MARK_EVERY_S
         try:
             self._connection.execute("BEGIN IMMEDIATE")
-            totals, copied = self._insert(load, run)
+            ready = [opened(each.content) for each in load.ready]
+            totals, copied = self._insert(load, ready, run)
             settled_rows = self._mark.moved(self._connection, _MARK_STEPS) if is_marked else self._mark.rows
             self._connection.execute("COMMIT")
         except BaseException:
@@ -143,46 +160,50 @@ class Writer:
         self.copies += copied
         if self.twins is not None:
             self.twins.committed([(each.key, each.sample, self._models.id_of(each)) for each in load.outcomes])
+            self.twins.committed(asked for each in ready for asked in each.asked)
         if is_marked:
             self._marked_at_s = time.monotonic()
-        if load.outcomes or copied:
-            self._on_commit(load.outcomes)
+        if load.rows or copied:
+            self._on_commit(load.rows)
         if not is_last:
-            self._packer.keep_up(self._connection, sum(sums.completed for sums in self.totals.values()))
+            self.packer.keep_up(self._connection, sum(sums.completed for sums in self.totals.values()))
 
-    def _insert(self, load: Load, run: str) -> tuple[dict[str, ModelTotals], int]:
+    def _insert(self, load: Load, ready: list[Ready], run: str) -> tuple[dict[str, ModelTotals], int]:
         """Write; return the totals, and how many outcomes were copied for twins."""
         for statement, values in load.statements:
             self._connection.execute(statement, values)
         numbers = self._models.numbers
-        pack = self._packer.pack
-        own = [each for each in load.outcomes if each[_REPLY] is None]
-        insert_many(self._connection, OWN_BODY, [columns_of(outcome, numbers, pack) for outcome in own])
-        if len(own) < len(load.outcomes):
-            shared = [each for each in load.outcomes if each[_REPLY] is not None]
+        if load.outcomes:
+            ready = [*ready, made_ready(load.outcomes, numbers, self.packer.pack)]
+        for made in ready:
+            insert(self._connection, OWN_BODY, made.inserts)
+        if shared := [each for each in load.outcomes if each[_REPLY] is not None]:
             self._replies.insert(self._connection, shared, numbers)
-        self.sources.insert(self._connection, load.outcomes, load.extras, numbers, run)
+        parts = [part for made in ready for part in made.parts]
+        self.sources.insert(self._connection, parts, load.extras, run)
         for each in load.retired:
-            rowid = self._connection.execute(_RETIRE, columns_of(each, numbers, pack)).lastrowid
+            row = columns_of(self._models.id_of(each), each, self.packer.pack)
+            rowid = self._connection.execute(_RETIRE, row).lastrowid
             self.sources.note(self._connection, each, -(rowid or 0))
-        copied = self._copy(load.outcomes)
+        copied = self._copy(ready)
         self.sources.write_totals(self._connection, copied, numbers)
-        totals = with_copies(added(self.totals, load.outcomes, load.extras), copied, numbers)
-        for model, sums in totals.items():
-            if sums is not self.totals.get(model):
-                write_totals(self._connection, numbers[model], sums)
+        sums = [(part.source.model, part.sums) for part in parts]
+        totals = with_copies(added(self.totals, sums, load.extras), copied, numbers)
+        for model, its in totals.items():
+            if its is not self.totals.get(model):
+                write_totals(self._connection, numbers[model], its)
         stated = {model: sums.stated_as_0 for model, sums in totals.items()}
         if stated != {model: sums.stated_as_0 for model, sums in self.totals.items()}:
             listed = {model: sorted(names) for model, names in stated.items()}
             write_fact(self._connection, facts.STATED_AS_0, listed)
         return totals, sum(each.rows for each in copied)
 
-    def _copy(self, outcomes: list[Outcome]) -> list[Copied]:
+    def _copy(self, settled: list[Ready]) -> list[Copied]:
         """Give twins their outcomes, and keep count of them in the same transaction."""
         if self.twins is None:
             return []
-        settled = {self._models.id_of(outcome) for outcome in outcomes}
-        copied = self.twins.copy(settled, with_sources=self.sources.are_any)
+        ids = {number for each in settled for number in each.ids}
+        copied = self.twins.copy(ids, with_sources=self.sources.are_any)
         if copied:
             write_fact(self._connection, facts.COPIES, self.copies + sum(each.rows for each in copied))
         return copied

@@ -73,7 +73,7 @@ class Sending:
     def _new_pool(self) -> AnyPool:
         listeners = Listeners(on_outcome=self.store.put, on_flight=self._on_flight, on_event=self._on_event)
         if (team := self._prepared.team) is not None:
-            return team.driver(self._prepared, self._links, listeners, self.store.has_room)
+            return team.driver(self._prepared, self._links, listeners)
         pool = Pool(self._links.routes, listeners, ceiling=self._links.ceiling, may_admit=self.store.has_room)
         if self.job.endpoint.via != BATCH:
             return pool
@@ -107,9 +107,7 @@ class Sending:
         if (end := unnoted_end(self.job.run_directory, executions)) is not None:
             self.store.history.end_last(end)
         self.store.history.begin_execution(_now_ms(), self.store.parts)
-        self.store.start(
-            lambda outcomes: self._from_thread(self._committed), lambda error: self._from_thread(self._fail, error)
-        )
+        self.store.start(self._on_commit, lambda error: self._from_thread(self._fail, error))
         self._on_flight(0)  # the note has the prices of this job from now on
         self._progress.begin(summed(self.store.totals.values()).requests)
         self._interruption.drain_by(self._pool.stop, lambda: flight_text(self.job, self._pool))
@@ -161,6 +159,10 @@ class Sending:
         """Drain, because what is in flight is paid for, and keep the first error."""
         self.failure = self.failure or problem
         self._pool.stop(Stop(kind="failure", message=str(problem), exit_code=problem.exit_code))
+
+    def _on_commit(self, rows: int) -> None:
+        if self._has_ended or self._prepared.team is None:  # workers are given rows again and again: none is woken
+            self._from_thread(self._committed)
 
     def _committed(self) -> None:
         """Send more, now that there is room; or show the last rows, since commits are a moment behind."""

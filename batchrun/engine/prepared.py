@@ -29,7 +29,7 @@ class Team(Protocol):
             JobError: it cannot be joined.
         """
 
-    def driver(self, prepared: "Prepared", links: Any, listeners: Listeners, may_admit: Callable[[], bool]) -> Driver:
+    def driver(self, prepared: "Prepared", links: Any, listeners: Listeners) -> Driver:
         """Return what stands in the place of a pool."""
 
 

@@ -112,7 +112,7 @@ def _taken(window: deque[E]) -> list[E]:
 def _size(entry: Request | BadRow | PackedRow) -> int:
     if isinstance(entry, Request):
         return len(entry.body)
-    return len(entry.packed) if isinstance(entry, PackedRow) else 0
+    return entry.size if isinstance(entry, PackedRow) else 0
 
 
 def _asked(entry: Entry) -> bytes:

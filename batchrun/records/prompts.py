@@ -95,7 +95,9 @@ class PackedRow(NamedTuple):
     sample: int
     """From 0."""
     packed: bytes
-    """The row as it was read."""
+    """The row as it was read, and maybe some that were read with it: these have the same bytes."""
+    size: int
+    """Its part of them."""
 
     @property
     def rows(self) -> "tuple[PackedRow]":

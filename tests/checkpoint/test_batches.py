@@ -36,7 +36,7 @@ def opened(folder: Path) -> Store:
     store = Store(folder)
     store.__enter__()
     store.model_id("m")
-    store.start(lambda outcomes: None, lambda problem: None)
+    store.start(lambda rows: None, lambda problem: None)
     return store
 
 

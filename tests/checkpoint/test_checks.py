@@ -9,7 +9,7 @@ from batchrun.checkpoint.checks import are_outcomes, is_answer, is_outcome
 from batchrun.checkpoint.tables import OUTCOME_COLUMNS, columns_of
 
 (REQUEST,) = requests("a")
-ROW = (*columns_of(answer(REQUEST), {"m": 0}), None)
+ROW = (*columns_of(0, answer(REQUEST)), None)
 
 
 def changed(name: str, value: Any) -> tuple[Any, ...]:
@@ -18,7 +18,7 @@ def changed(name: str, value: Any) -> tuple[Any, ...]:
 
 @pytest.mark.parametrize("outcome", [answer(REQUEST), failure(REQUEST), answer(REQUEST, latency_s=1)])
 def test_what_a_run_writes_is_an_outcome(outcome: Any) -> None:
-    row = (*columns_of(outcome, {"m": 0}), None)
+    row = (*columns_of(0, outcome), None)
     assert is_outcome(row)
     assert are_outcomes(zip(row, row, strict=True))
 

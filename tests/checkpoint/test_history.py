@@ -30,7 +30,7 @@ def test_an_execution_that_begins_is_on_record_before_anything_can_show_that_it_
         store.history.begin_execution(1000)
     with Store(tmp_path) as store:
         store.history.begin_execution(5000)
-        store.start(lambda outcomes: None, lambda problem: None)
+        store.start(lambda rows: None, lambda problem: None)
         with Checkpoint(tmp_path) as checkpoint:
             states = [(each.started_at_ms, each.state) for each in checkpoint.executions(is_running=True)]
     assert states == [(1000, "died"), (5000, "running")]

@@ -16,7 +16,7 @@ def test_what_was_put_is_taken_once_in_its_order() -> None:
         waiting.put(each)
     waiting.add(Extra("m", attempts=1))
     waiting.run("SELECT ?", 1)
-    assert waiting.take() == Load(OUTCOMES, [("SELECT ?", (1,))], [Extra("m", attempts=1)], [])
+    assert waiting.take() == Load(OUTCOMES, [("SELECT ?", (1,))], [Extra("m", attempts=1)], [], [])
     assert not any(waiting.take())
 
 

@@ -22,17 +22,17 @@ class Wait:
     """Counts what has been committed, so that a test can wait for it."""
 
     def __init__(self) -> None:
-        self.outcomes: list[Outcome] = []
+        self.rows = 0
         self._more = threading.Condition()
 
-    def __call__(self, outcomes: list[Outcome]) -> None:
+    def __call__(self, rows: int) -> None:
         with self._more:
-            self.outcomes += outcomes
+            self.rows += rows
             self._more.notify_all()
 
     def for_rows(self, count: int) -> None:
         with self._more:
-            assert self._more.wait_for(lambda: len(self.outcomes) >= count, timeout=60)
+            assert self._more.wait_for(lambda: self.rows >= count, timeout=60)
 
 
 def put_all(store: Store, outcomes: list[Outcome]) -> None:
@@ -163,7 +163,7 @@ from pathlib import Path
 from batchrun.checkpoint.store import Store
 from harness.checkpoints import answer, requests
 store = Store(Path({str(tmp_path)!r})).__enter__()
-store.start(lambda outcomes: os._exit(9), lambda problem: os._exit(1))
+store.start(lambda rows: os._exit(9), lambda problem: os._exit(1))
 for request in requests(*"abc"):
     store.model_id("m")
     store.put(answer(request))
@@ -285,7 +285,7 @@ def test_a_full_disk_is_reported_and_nothing_is_lost_if_space_returns(tmp_path: 
         assert "make room" in str(broken.wait())
         store.paid("m", Usage(1, 1, 2))
         put_all(store, BIG[2:])
-        assert wait.outcomes == []
+        assert wait.rows == 0
         assert store.totals == {}
         free_disk(store)
     assert [each.body for each in outcomes_in(tmp_path)] == [each.body for each in BIG]
@@ -353,7 +353,7 @@ def test_a_lock_of_somebody_else_is_an_error_of_the_run_directory(
         store.connection.execute("PRAGMA busy_timeout = 1")
         other = sqlite3.connect(store.path, isolation_level=None)
         other.execute("BEGIN IMMEDIATE")
-        store.start(lambda outcomes: None, broken)
+        store.start(lambda rows: None, broken)
         put_all(store, BIG)
         assert "locked" in str(broken.wait())
         other.execute("ROLLBACK")

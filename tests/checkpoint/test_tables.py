@@ -56,5 +56,5 @@ def test_values_are_inserted_as_they_are(rows: list[tuple[Any, ...]]) -> None:
 def test_an_outcome_becomes_a_row_of_the_table() -> None:
     """A message of the endpoint may hold what UTF-8 cannot."""
     (request,) = requests("a", first=5)
-    row = dict(zip(OUTCOME_COLUMNS[:-1], columns_of(answer(request, error="\ud800!"), {"m": 3}), strict=True))
+    row = dict(zip(OUTCOME_COLUMNS[:-1], columns_of(pack(5, 3, 0), answer(request, error="\ud800!")), strict=True))
     assert (row["id"], row["key"], row["error"], row["prompt_tokens"]) == (pack(5, 3, 0), request.key, "?!", 3)

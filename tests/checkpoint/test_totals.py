@@ -8,7 +8,7 @@ from harness.checkpoints import answer, failure, requests, settle
 
 from batchrun.checkpoint.reader import Checkpoint, read_totals
 from batchrun.checkpoint.store import Store
-from batchrun.checkpoint.totals import Copied, Extra, added, with_copies, write_totals
+from batchrun.checkpoint.totals import Copied, Extra, added, sums_of, with_copies, write_totals
 from batchrun.records import ModelTotals, Usage
 
 (REQUEST,) = requests("a")
@@ -18,7 +18,10 @@ def test_outcomes_and_extras_are_added_to_what_was_there() -> None:
     before = {"m": ModelTotals(1, 1, 0, 1, 0, 3, 2, 5), "other": ModelTotals(1, 1)}
     after = added(
         before,
-        [answer(REQUEST, attempts=3, throttled=2), failure(REQUEST), answer(REQUEST, usage=Usage())],
+        [
+            ("m", sums_of([answer(REQUEST, attempts=3, throttled=2), failure(REQUEST)])),
+            ("m", sums_of([answer(REQUEST, usage=Usage())])),
+        ],
         [Extra("m", usage=Usage(1, 1, 2)), Extra("m", attempts=4, throttled=1), Extra("n", usage=Usage())],
     )
     zeros = frozenset({"reasoning_tokens"})
@@ -47,7 +50,8 @@ def test_a_count_that_is_stated_as_0_is_remembered_until_it_is_more(tmp_path: Pa
 
 def test_tokens_of_a_failure_are_not_added() -> None:
     """A failed attempt that was paid for is an extra."""
-    assert added({}, [failure(REQUEST)._replace(usage=Usage(5, 5, 10))], [])["m"].total_tokens == 0
+    sums = sums_of([failure(REQUEST)._replace(usage=Usage(5, 5, 10))])
+    assert added({}, [("m", sums)], [])["m"].total_tokens == 0
 
 
 def test_copies_count_as_rows_and_cost_nothing() -> None:

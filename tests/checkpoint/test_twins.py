@@ -24,7 +24,7 @@ def sharing(directory: Path, *, start: bool = False) -> Iterator[Store]:
     with Store(directory) as store:
         store.share_answers(is_wanted=True)
         if start:
-            store.start(lambda outcomes: None, lambda error: None)
+            store.start(lambda rows: None, lambda error: None)
         yield store
 
 

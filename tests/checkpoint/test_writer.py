@@ -8,13 +8,14 @@ from pathlib import Path
 import pytest
 from harness.checkpoints import answer, requests
 
-from batchrun.checkpoint import facts
+from batchrun.checkpoint import facts, writer
 from batchrun.checkpoint.file import connect
 from batchrun.checkpoint.mark import SettledMark
 from batchrun.checkpoint.models import ModelNumbers
 from batchrun.checkpoint.queue import WriteQueue
 from batchrun.checkpoint.reader import SET_FACT, read_fact
-from batchrun.checkpoint.tables import FILE_NAME
+from batchrun.checkpoint.ready import made_ready, sealed
+from batchrun.checkpoint.tables import FILE_NAME, as_it_is
 from batchrun.checkpoint.totals import Extra
 from batchrun.checkpoint.writer import Writer
 from batchrun.errors import RunDirectoryError
@@ -87,9 +88,9 @@ def test_outcomes_are_committed_before_they_are_reported(opened: Opened, tmp_pat
     reported = threading.Event()
     seen: list[int] = []
 
-    def look(outcomes: list[Outcome]) -> None:
+    def look(rows: int) -> None:
         other = connect(tmp_path / FILE_NAME, read_only=True)
-        seen.extend([len(outcomes), *other.execute("SELECT count(*) FROM outcomes").fetchone()])
+        seen.extend([rows, *other.execute("SELECT count(*) FROM outcomes").fetchone()])
         other.close()
         reported.set()
 
@@ -97,6 +98,19 @@ def test_outcomes_are_committed_before_they_are_reported(opened: Opened, tmp_pat
     opened.writer.start(look, lambda problem: None)
     assert reported.wait(10)
     assert seen == [3, 3]
+
+
+def test_what_another_process_made_ready_is_committed_soon(opened: Opened, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It is older already; all else waits for its turn."""
+    monkeypatch.setattr(writer, "COMMIT_EVERY_S", 60.0)
+    reported = threading.Event()
+    opened.writer.start(lambda rows: reported.set(), lambda problem: None)
+    opened.models.number_of("m")
+    opened.queue.put_ready(sealed(made_ready(BATCH, opened.models.numbers, as_it_is)))
+    assert not reported.wait(0.1)
+    opened.writer.hurry()
+    assert reported.wait(10)
+    assert opened.writer.totals["m"].completed == 3
 
 
 def test_a_thread_that_cannot_write_reports_that_and_ends(opened: Opened) -> None:
@@ -108,7 +122,7 @@ def test_a_thread_that_cannot_write_reports_that_and_ends(opened: Opened) -> Non
         reported.set()
 
     opened.queue.run("INSERT INTO nowhere VALUES (?)", 1)
-    opened.writer.start(lambda outcomes: None, report)
+    opened.writer.start(lambda rows: None, report)
     assert reported.wait(10)
     opened.writer.stop()
     assert len(problems) == 1

@@ -8,6 +8,8 @@ from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import Any
 
+from batchrun.checkpoint.packing import Packer
+from batchrun.checkpoint.ready import Sealed, opened, outcomes_in
 from batchrun.endpoint.pool.budget import Budget
 from batchrun.endpoint.pool.leased import LeasedPool
 from batchrun.endpoint.pool.limits import Limit
@@ -18,7 +20,7 @@ from batchrun.engine.cluster.bound import Bound
 from batchrun.engine.cluster.driver import Driver
 from batchrun.engine.cluster.endpoints import Endpoints
 from batchrun.engine.cluster.keeper import Keeper
-from batchrun.engine.cluster.messages import Orders, Word
+from batchrun.engine.cluster.messages import Orders, Word, pack_orders, pack_word, unpack_orders, unpack_word
 from batchrun.engine.cluster.post import WorkerDied, WorkerUnavailable
 from batchrun.engine.cluster.till import Till
 from batchrun.engine.cluster.worker import Worker, only_requests
@@ -142,7 +144,9 @@ class Cluster:
             till = None if self.account is None else Till(self.account)
             own = {"": lambda: self._another(limit, most_each)} if self.own else None
             self.endpoints = Endpoints({"": self.keeper}, asyncio.get_running_loop().time, own=own, ceiling=ceiling)
-            self.driver = driver = Driver(self.hire, self.endpoints, listeners, workers=lambda: workers, till=till)
+            self.driver = driver = Driver(
+                self.hire, self.endpoints, listeners, Recorder(self._on_outcome), workers=lambda: workers, till=till
+            )
             next_to_it = None if meanwhile is None else asyncio.ensure_future(meanwhile(self, driver))
             async with asyncio.timeout(_MOST_S):
                 stop = await driver.run(batches())
@@ -169,6 +173,30 @@ class Cluster:
     def _on_flight(self, in_flight: int) -> None:
         self.noted = in_flight
         self.most_noted = max(self.most_noted, in_flight)
+
+
+class Recorder:
+    """Stands where the checkpoint stands."""
+
+    def __init__(self, on_outcome: Callable[[Outcome], None]) -> None:
+        self._on_outcome = on_outcome
+        self._numbers: dict[str, int] = {}
+        self.packer = Packer()
+
+    def has_room(self) -> bool:
+        """Return that more may be put."""
+        return True
+
+    def model_id(self, model: str) -> int:
+        """Return the number of a model."""
+        return self._numbers.setdefault(model, len(self._numbers))
+
+    def put_ready(self, ready: Sealed) -> None:
+        """Take outcomes."""
+        found = list(outcomes_in(opened(ready.content)))
+        assert len(found) == ready.rows
+        for outcome in found:
+            self._on_outcome(outcome)
 
 
 class InProcess:
@@ -226,7 +254,7 @@ class InProcess:
     async def _exchange(self, orders: Orders) -> Word:
         await self._travel()
         assert self.worker is not None
-        word = await self.worker.exchange(orders)
+        word = unpack_word(pack_word(await self.worker.exchange(unpack_orders(pack_orders(orders)))))
         await self._travel()
         if self._cluster.chance.random() < self._cluster.lost:
             raise WorkerUnavailable

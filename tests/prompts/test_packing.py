@@ -116,3 +116,29 @@ def test_a_batch_line_travels_as_it_was_read_and_only_once(make_job) -> None:
     assert request.body == b'{"model":"m",' + line[line.index(b'"messages"') : -1]
     broken = row._replace(columns=None, problem="where: is odd")
     assert [*Unpacking(job).entries(Packing(job, Rendering(job)).entries([broken]))] == Rendering(job).entries(broken)
+
+
+def test_rows_that_were_read_together_travel_together(make_job) -> None:
+    """But for long ones, and in random order, where each may go to another worker. Each says its part of the size."""
+    short, long = ([Row(number, {"q": f"{number}" + "x" * size}, "") for number in range(40)] for size in (10, 3_000))
+    for rows, order, blocks in ((short, "input", 3), (long, "input", 40), (short, "random", 40)):
+        job = make_job(user="{{ q }}", order=order)
+        packed = Packing(job, Rendering(job)).entries(rows)
+        found = {id(each.packed): len(each.packed) for each in packed if isinstance(each, PackedRow)}
+        assert len(found) == blocks
+        assert sum(found.values()) - 40 < sum(each.size for each in packed if isinstance(each, PackedRow))
+        arrived = unpack_rows(pack_rows(each for each in packed if isinstance(each, PackedRow)))
+        assert [*Unpacking(job).entries(arrived)] == [each for row in rows for each in Rendering(job).entries(row)]
+        assert len({id(each.packed) for each in arrived if isinstance(each, PackedRow)}) == blocks
+
+
+def test_a_row_that_cannot_be_packed_does_not_keep_its_neighbours_here(make_job) -> None:
+    """Only its own requests are made here."""
+    nested: Any = []
+    for _ in range(100_000):
+        nested = [nested]
+    job = make_job(user="{{ q }}")
+    rows = [Row(0, {"q": "a"}, ""), Row(1, {"q": "b", "other": nested}, ""), Row(2, {"q": "c"}, "")]
+    packed = Packing(job, Rendering(job)).entries(rows)
+    assert [type(each) for each in packed] == [PackedRow, Request, PackedRow]
+    assert [each.row for each in packed] == [0, 1, 2]

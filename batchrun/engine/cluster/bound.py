@@ -6,12 +6,13 @@ It stands where a `Limit` stands in the pool. It cuts itself at once where it is
 from collections.abc import Callable
 from typing import NamedTuple
 
+_new = tuple.__new__
+"""Makes a record in half the time of its constructor: there are millions of answers."""
+
 
 class Answered(NamedTuple):
     """A request was answered."""
 
-    level: int
-    """How many the worker had in flight when it was sent, itself included."""
     latency_s: float
     is_full: bool
     """Whether the worker used all that it may."""
@@ -63,7 +64,7 @@ class Bound:
 
     def completed(self, level: int, latency_s: float, in_flight: int, now_s: float) -> None:
         """Note that a request was answered; see `Limit.completed`."""
-        self._news.append(Answered(level, latency_s, in_flight + 1 >= self.current))
+        self._news.append(_new(Answered, (latency_s, in_flight + 1 >= self.current)))
 
     def grow_in_silence(self, now_s: float) -> None:
         """Do nothing: only the keeper lets a worker grow."""

@@ -14,19 +14,20 @@ from batchrun.endpoint.pool import supply
 from batchrun.endpoint.pool.rules import Listeners
 from batchrun.engine.cluster.endpoints import Endpoints
 from batchrun.engine.cluster.hiring import AGAIN_S, Hiring
-from batchrun.engine.cluster.leases import Leased
-from batchrun.engine.cluster.messages import Orders, Word, pack_rows, unpack_outcomes
+from batchrun.engine.cluster.leases import Leased, Leases
+from batchrun.engine.cluster.messages import Orders, Word, pack_rows
 from batchrun.engine.cluster.neighbours import Neighbours
 from batchrun.engine.cluster.outages import Outages
 from batchrun.engine.cluster.overview import Overview
 from batchrun.engine.cluster.places import fill_places, lost_text
 from batchrun.engine.cluster.post import Handle, Post, WorkerDied, WorkerUnavailable
 from batchrun.engine.cluster.routes import closed_by
+from batchrun.engine.cluster.shipping import Inbox, Recorder
 from batchrun.engine.cluster.till import NO_GRANT, Till
 from batchrun.records import Stop
 
-_SHIP_S, _SHIP_SOON_S = 0.05, 0.005
-"""How long a worker keeps outcomes: with the limit at rest, and while it moves. An exchange takes 0.7 ms of CPU here. A
+_SHIP_S, _SHIP_SOON_S = 0.07, 0.01
+"""How old an outcome gets at a worker: with the limit at rest, and while it moves. An exchange takes 0.9 ms of CPU. A
 worker that dies loses what it has kept, so this and the next commit together must take less than 0.1 s."""
 
 _AHEAD_S, _AHEAD_LEAST = 0.2, 4
@@ -52,10 +53,10 @@ class Driver(Overview):
         hire: Callable[[int], Handle],
         endpoints: Endpoints,
         listeners: Listeners,
+        recorder: Recorder,
         *,
         workers: Callable[[], int],
         till: Till | None = None,
-        may_admit: Callable[[], bool] = lambda: True,
         say: Callable[[str], None] = lambda text: None,
         room: Callable[[], str] = lambda: "",
     ) -> None:
@@ -65,17 +66,19 @@ class Driver(Overview):
             hire: starts workers; see `Hiring`.
             endpoints: that they send to.
             listeners: what to report to.
+            recorder: the checkpoint; no rows are given while it is behind.
             workers: returns how many there should be now; never fewer than before.
             till: shares the caps; None where the job has none.
-            may_admit: asked before rows are given; False while the checkpoint is behind.
             say: takes a line of the log.
             room: returns what workers need and what is free; see `Hiring`.
         """
         self._loop = asyncio.get_running_loop()
-        super().__init__(Hiring(hire, say=say, now_s=self._loop.time, room=room), endpoints, self._loop.time)
+        hiring, leases = Hiring(hire, say=say, now_s=self._loop.time, room=room), Leases(recorder.model_id)
+        super().__init__(hiring, endpoints, leases, self._loop.time)
+        self._inbox = Inbox(leases, recorder, listeners.on_outcome)
         self._listeners = listeners
         self._till, self._outages, self._neighbours = till, Outages(), Neighbours(is_needed=endpoints.has_own)
-        self._workers, self._may_admit, self._say = workers, may_admit, say
+        self._workers, self._may_admit, self._say = workers, recorder.has_room, say
         self._hungry = asyncio.Event()
 
     def stop(self, stop: Stop) -> None:
@@ -178,6 +181,7 @@ class Driver(Overview):
             name: keeper.grant(place, wants_more=wants_more, room=self.endpoints.room)
             for name, keeper in post.keepers.items()
         }
+        post.is_given = bool(rows)
         closed = {model: stop for model, stop in self.closed.items() if model not in post.closed}
         post.closed.update(closed)
         self._note_flight()
@@ -193,6 +197,7 @@ class Driver(Overview):
             ship_s=_SHIP_SOON_S if is_moving else _SHIP_S,
             abroad=self._neighbours.seen_from(place),
             dangers=self.leases.dangers_of(rows),
+            terms=self._inbox.terms(post),
         )
 
     def _rows_for(self, place: int, shunned: Collection[str]) -> list[Leased]:
@@ -226,11 +231,7 @@ class Driver(Overview):
     def _hear(self, place: int, word: Word) -> None:
         """Take a worker's word."""
         post, now_s = self.posts[place], self._loop.time()
-        counted = 0
-        for outcome in unpack_outcomes(word.outcomes) if word.outcomes else ():
-            if self.leases.settle(place, outcome):
-                counted += 1
-                self._listeners.on_outcome(outcome)
+        counted = self._inbox.take(place, word.outcomes)
         post.answered += counted
         lasted_s = max(now_s - post.heard_s, 1e-3)
         post.rate_per_s += 0.2 * (counted / lasted_s - post.rate_per_s)
@@ -295,5 +296,5 @@ class Driver(Overview):
     def _has_to_tell(self, place: int, post: Post) -> bool:
         if self._is_over or any(sharer.is_due(place) for sharer in post.sharers):
             return True
-        is_short = not post.fresh and self.leases.waiting > 0 and not self._neighbours.shunned_by(place)
+        is_short = post.is_short and self.leases.waiting > 0 and not self._neighbours.shunned_by(place)
         return is_short and any(keeper.free_slots(place) for keeper in post.keepers.values())

@@ -134,36 +134,34 @@ class Keeper:
             self._strides.lag_s += 0.1 * (min(took_s, _MOST_LAG_S) - self._strides.lag_s)
         others = sum(each.busy for each in self._holders.values() if each is not holder)
         is_idle = any(each.idle for each in self._holders.values() if each is not holder)
-        for each in news:
-            self._pass_on(each, others, word.in_flight, now_s, is_idle=is_idle)
+        self._pass_on(news, others, word.in_flight, now_s, is_idle=is_idle)
         holder.given = holder.most_given = holder.known = word.slots
         holder.in_flight = word.in_flight
         holder.wants_more = word.wants_more
         holder.idle = 0 if word.wants_more else max(0, word.slots - word.in_flight)
         self._note_level(now_s)
 
-    def _pass_on(self, news: News, others: int, in_flight: int, now_s: float, *, is_idle: bool) -> None:
-        if isinstance(news, Answered):
-            level = self._level_at(now_s - news.latency_s)
-            # What was granted and is not known to be idle counts as used: a grant on its way does not stop growth.
-            is_full = news.is_full and not is_idle
-            left = self.limit.current - 1 if is_full else others + in_flight - 1
-            self.limit.completed(level, news.latency_s, left, now_s)
-        elif isinstance(news, Rejected):
-            self.limit.throttled(others + news.in_flight, news.delay_s + self._strides.lag_s, now_s)
-        elif isinstance(news, Faltered):
-            self.limit.faltered(now_s)
-        else:
-            self.limit.restore(now_s)
+    def _pass_on(self, news: Iterable[News], others: int, in_flight: int, now_s: float, *, is_idle: bool) -> None:
+        limit, at_s, levels = self.limit, self._at_s, self._levels
+        for each in news:
+            if isinstance(each, Answered):  # without a call of our own: there are millions
+                latency_s, is_full = each
+                level = levels[max(0, bisect_right(at_s, now_s - latency_s) - 1)]
+                # What was granted and is not known to be idle counts as used: a grant on its way does not stop growth.
+                left = limit.current - 1 if is_full and not is_idle else others + in_flight - 1
+                limit.completed(level, latency_s, left, now_s)
+            elif isinstance(each, Rejected):
+                limit.throttled(others + each.in_flight, each.delay_s + self._strides.lag_s, now_s)
+            elif isinstance(each, Faltered):
+                limit.faltered(now_s)
+            else:
+                limit.restore(now_s)
 
     def _note_level(self, now_s: float) -> None:
         self._at_s.append(now_s)
         self._levels.append(sum(max(holder.in_flight, holder.known - holder.idle) for holder in self._holders.values()))
         if len(self._levels) > _KEPT:
             del self._at_s[:_FORGOTTEN], self._levels[:_FORGOTTEN]
-
-    def _level_at(self, at_s: float) -> int:
-        return self._levels[max(0, bisect_right(self._at_s, at_s) - 1)]
 
     # Giving.
 

@@ -10,8 +10,9 @@ Rows of a model that is closed stay open: those that wait are dropped. What work
 """
 
 from collections import deque
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 
+from batchrun.checkpoint.tables import pack
 from batchrun.endpoint.pool.elsewhere import Danger, Left
 from batchrun.records import Outcome, PackedRow, Request
 
@@ -23,28 +24,34 @@ _MOST_PASSED = 1_000
 """Rows for other workers that are passed over to find some for this one."""
 
 
-def _key(each: Leased | Outcome) -> _Key:
+def _key(each: Leased) -> _Key:
     return each[:3]  # row, model and sample are the first fields of each
 
 
 def _size(each: Leased) -> int:
-    return len(each.body if isinstance(each, Request) else each.packed)
+    return len(each.body) if isinstance(each, Request) else each.size
 
 
 class Leases:
     """The rows of a run that have no outcome yet, as far as they were read."""
 
-    def __init__(self) -> None:
+    def __init__(self, number_of: Callable[[str], int] | None = None) -> None:
+        """Begin without rows.
+
+        Args:
+            number_of: returns the number of a model, as ids have it; None: by their turn.
+        """
+        self._number_of = number_of or (lambda model: len(self.models))
         self._queue: deque[Leased] = deque()
         self.waiting_bytes = 0
         """Size of the rows that no worker has."""
-        self._leased: dict[int, dict[_Key, Leased]] = {}
-        self._left: dict[int, dict[_Key, Leased]] = {}  # that may stay open
+        self._leased: dict[int, dict[int, Leased]] = {}  # by worker and id
+        self._left: dict[int, dict[int, Leased]] = {}  # that may stay open
         self._closed: set[str] = set()
         self.fallbacks: Mapping[str, str] = {}
         """Model → its fallback: rows of the model may stay open where that is closed."""
-        self.models: dict[str, None] = {}
-        """The models that were asked for."""
+        self.models: dict[str, int] = {}
+        """The models that were asked for, and their numbers."""
         self.is_fed = False
         """Whether the last row was added."""
         self.dangers: dict[_Key, Danger] = {}
@@ -80,11 +87,14 @@ class Leases:
 
     def extend(self, requests: Iterable[Leased]) -> None:
         """Add rows that were read."""
-        for request in requests:
-            self.models[request.model] = None
-            if request.model not in self._closed:
-                self._queue.append(request)
-                self.waiting_bytes += _size(request)
+        requests = list(requests)
+        for model in dict.fromkeys(request.model for request in requests):
+            if model not in self.models:
+                self.models[model] = self._number_of(model)
+            if model in self._closed:
+                requests = [request for request in requests if request.model != model]
+        self._queue.extend(requests)
+        self.waiting_bytes += sum(map(_size, requests))
 
     def join(self, worker: int) -> None:
         """Add a worker without rows."""
@@ -118,6 +128,18 @@ class Leases:
             most_bytes: of their bodies.
             shunned: models whose rows are for other workers.
         """
+        if shunned or self.waiting_bytes > most_bytes:
+            taken = self._chosen(most, most_bytes, shunned)
+        else:
+            taken = [self._queue.popleft() for _ in range(min(most, len(self._queue)))]
+        self.waiting_bytes -= sum(map(_size, taken))
+        for request in taken:
+            mine = (self._left if self._closed and self._may_stay_open(request) else self._leased)[worker]
+            for each in request.rows if isinstance(request, Request) else (request,):
+                mine[pack(each[0], self.models[each[1]], each[2])] = each
+        return taken
+
+    def _chosen(self, most: int, most_bytes: int, shunned: Collection[str]) -> list[Leased]:
         taken: list[Leased] = []
         passed: list[Leased] = []
         size = 0
@@ -125,31 +147,32 @@ class Leases:
             request = self._queue.popleft()
             if request.model in shunned:
                 passed.append(request)
-                continue
-            size += _size(request)
-            mine = (self._left if self._may_stay_open(request) else self._leased)[worker]
-            for each in request.rows:
-                mine[_key(each)] = each
-            taken.append(request)
+            else:
+                size += _size(request)
+                taken.append(request)
         self._queue.extendleft(reversed(passed))
-        self.waiting_bytes -= size
         return taken
 
     def _may_stay_open(self, request: Leased) -> bool:
         """Return whether a row may get no outcome, so that nobody waits for one."""
         return request.model in self._closed or self.fallbacks.get(request.model) in self._closed
 
-    def settle(self, worker: int, outcome: Outcome) -> bool:
-        """Note an outcome; return whether it counts."""
-        key = _key(outcome)
-        counts = self._leased[worker].pop(key, None) is not None or self._left[worker].pop(key, None) is not None
-        self.dropped += not counts
-        return counts
+    def id_of(self, each: Leased | Outcome) -> int:
+        """Return the id of a row's outcome."""
+        row, model, sample, *_ = each
+        return pack(row, self.models[model], sample)
+
+    def settle(self, worker: int, ids: Iterable[int]) -> list[int]:
+        """Note outcomes, by their ids; return those that do not count."""
+        leased, left = self._leased[worker], self._left[worker]
+        late = [each for each in ids if leased.pop(each, None) is None and left.pop(each, None) is None]
+        self.dropped += len(late)
+        return late
 
     def hand_back(self, worker: int, left: Left) -> None:
         """Take back a row that a worker cannot send, to be leased again before all others."""
-        key = (left.row, left.model, left.sample)
-        request = self._leased[worker].pop(key, None) or self._left[worker].pop(key, None)
+        key, number = (left.row, left.model, left.sample), pack(left.row, self.models[left.model], left.sample)
+        request = self._leased[worker].pop(number, None) or self._left[worker].pop(number, None)
         if request is None or request.model in self._closed:
             return
         self._queue.appendleft(request)

@@ -2,19 +2,45 @@
 
 import pickle
 from collections.abc import Collection, Iterable, Mapping, Sequence
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 from batchrun.endpoint.pool.elsewhere import Abroad, Danger, Left
-from batchrun.engine.cluster.bound import News
+from batchrun.engine.cluster.bound import Answered, News
 from batchrun.engine.cluster.keeper import Allowance
 from batchrun.engine.cluster.leases import Leased
 from batchrun.engine.cluster.till import Books, Grant
 from batchrun.records import Event, LaneState, Outcome, PackedRow, Request, Stop, Usage
 
+if TYPE_CHECKING:  # what only decides needs messages, and no database
+    from batchrun.checkpoint.packing import Dictionary
+
 _new = tuple.__new__
 """Makes a record in half the time of its constructor: there are millions of outcomes."""
 
 _PACKED = len(PackedRow._fields)
+
+
+class Terms(NamedTuple):
+    """How a worker makes outcomes ready to be written: what it does not know yet."""
+
+    numbers: Mapping[str, int] = {}
+    """By model, its number in the checkpoint."""
+    dictionary: "Dictionary | None" = None
+    """What answers are packed with from now on; None: as before."""
+
+
+class Shipment(NamedTuple):
+    """Outcomes."""
+
+    ids: bytes
+    """Of those that are ready, as the checkpoint has them; 8 bytes each."""
+    content: bytes
+    """These, sealed; see `checkpoint.ready`. Empty for none."""
+    sharing: bytes
+    """Outcomes that share replies, which only the writer can make ready, packed; empty for none."""
+
+
+NOTHING_SHIPPED = Shipment(b"", b"", b"")
 
 
 class Orders(NamedTuple):
@@ -37,11 +63,24 @@ class Orders(NamedTuple):
     stop: Stop | None
     """Why nothing more is to be sent; None while requests are sent."""
     ship_s: float
-    """How long the worker keeps an outcome before it ships it."""
+    """How old an outcome gets at the worker before it is shipped."""
     abroad: Mapping[str, Abroad] = {}
     """By model, what other nodes know of it; empty where no endpoint is a node's own."""
     dangers: Mapping[tuple[int, str, int], Danger] = {}
     """What is known about some of the rows, which other nodes have handed back."""
+    terms: Terms = Terms()
+    """What is new of how outcomes are made ready."""
+
+
+def pack_orders(orders: Orders) -> bytes:
+    """Return orders as bytes: what carries them does nothing with bytes but carry them."""
+    return pickle.dumps(orders, 5)
+
+
+def unpack_orders(packed: bytes) -> Orders:
+    """Return what `pack_orders` was given. Only for bytes of this run's own processes."""
+    orders: Orders = pickle.loads(packed)  # noqa: S301
+    return orders
 
 
 class RouteWord(NamedTuple):
@@ -77,8 +116,7 @@ class Word(NamedTuple):
     """Identifies the worker's process: rows of another one are lost."""
     number: int
     """Of the exchange that it answers."""
-    outcomes: bytes
-    """Packed."""
+    outcomes: Shipment
     events: Sequence[Event]
     routes: Mapping[str, RouteWord]
     """By endpoint."""
@@ -106,6 +144,27 @@ class Word(NamedTuple):
     """Rows that it hands back, for other nodes."""
     given_up: Collection[str] = ()
     """Models whose rows other nodes should send, if they can."""
+
+
+def pack_word(word: Word) -> bytes:
+    """Return a word as bytes; news of answers, of which there are many, as plain tuples."""
+    news = {
+        name: [tuple(each) if isinstance(each, Answered) else each for each in route.news]
+        for name, route in word.routes.items()
+    }
+    routes = {name: route._replace(news=()) for name, route in word.routes.items()}
+    return pickle.dumps((word._replace(routes=routes), news), 5)
+
+
+def unpack_word(packed: bytes) -> Word:
+    """Return what `pack_word` was given. Only for bytes of this run's own processes."""
+    word, news = pickle.loads(packed)  # noqa: S301
+    routes = {
+        name: route._replace(news=[_new(Answered, each) if type(each) is tuple else each for each in news[name]])
+        for name, route in word.routes.items()
+    }
+    found: Word = word._replace(routes=routes)
+    return found
 
 
 def pack_rows(rows: Iterable[Leased]) -> bytes:

@@ -14,18 +14,19 @@ from batchrun.records import Stop, WorkerFigures
 class Overview:
     """The figures of all workers together."""
 
-    def __init__(self, hiring: Hiring, endpoints: Endpoints, now_s: Callable[[], float]) -> None:
+    def __init__(self, hiring: Hiring, endpoints: Endpoints, leases: Leases, now_s: Callable[[], float]) -> None:
         """Begin without workers.
 
         Args:
             hiring: starts workers.
             endpoints: that they send to.
+            leases: gets the rows.
             now_s: the clock.
         """
         self._now_s = now_s
         self.hiring = hiring
         """Starts workers."""
-        self.leases = Leases()
+        self.leases = leases
         """Which worker has which rows."""
         self.posts: dict[int, Post] = {}
         """The workers that are alive."""

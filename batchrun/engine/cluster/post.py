@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from typing import Protocol
 
+from batchrun.checkpoint.packing import Dictionary
 from batchrun.engine.cluster.keeper import Keeper
 from batchrun.engine.cluster.messages import Orders, Word
 from batchrun.engine.cluster.routes import SharedRoute
@@ -47,6 +48,9 @@ class Post:
         self.sharers: list[Keeper | Till] = [*self.keepers.values(), *([till] if till else [])]
         self.word: Word | None = None
         self.closed: set[str] = set()  # models that it knows to be closed
+        self.numbered: set[str] = set()  # models whose number it knows
+        self.dictionary: Dictionary | None = None  # what it packs answers with
+        self.is_given = False  # whether it was given rows since its last word
         self.answered = 0  # rows that it has given an outcome
         self.rate_per_s = 0.0  # outcomes of late
         self.heard_s = now_s
@@ -57,6 +61,11 @@ class Post:
     def fresh(self) -> int:
         """Rows there that were never sent, by its last word."""
         return 0 if self.word is None else self.word.fresh
+
+    @property
+    def is_short(self) -> bool:
+        """Whether it has no row that it has not sent yet, as far as that is known."""
+        return not (self.fresh or self.is_given)
 
     @property
     def waiting(self) -> int:

@@ -19,19 +19,14 @@ from batchrun.engine.bad_rows import outcome_of
 from batchrun.engine.cluster.bound import Bound
 from batchrun.engine.cluster.keeper import Allowance
 from batchrun.engine.cluster.leases import Leased
-from batchrun.engine.cluster.messages import Orders, RouteWord, Word, pack_outcomes, unpack_rows
+from batchrun.engine.cluster.messages import Orders, RouteWord, Word, unpack_rows
+from batchrun.engine.cluster.shipping import Outbox
 from batchrun.engine.cluster.till import NO_GRANT, books_of
 from batchrun.prompts.rendering import Entry
 from batchrun.records import BadRow, Event, Outcome, Request, Stop
 
-_MANY = 512
-"""Outcomes that are shipped at once."""
-
 _AT_ONCE = 256
 """Rows that are made requests of without a pause."""
-
-_MOST_UNSHIPPED, _MOST_UNSHIPPED_BYTES = 20_000, 64 << 20
-"""Outcomes, and bytes of their answers, above which nothing more is sent until the driver takes them."""
 
 _SIGN_OF_LIFE_S = 1.0
 """How long an exchange waits where there is nothing to report."""
@@ -86,6 +81,7 @@ class Worker:
         self._budget, self._timeout_s, self._is_stream = budget, timeout_s, is_stream
         self.incarnation = uuid4().hex
         self._urgent, self._some = asyncio.Event(), asyncio.Event()
+        self._since_s = 0.0  # since when there is something to report
         self._bounds = {name: Bound(ceiling, self._urgent.set) for name, ceiling in ceilings.items()}
         listeners = Listeners(on_outcome=self._on_outcome, on_event=self._on_event)
         self._is_broke_known = False  # or will be by the next word
@@ -96,12 +92,10 @@ class Worker:
         self._rows: asyncio.Queue[Sequence[Leased] | None] = asyncio.Queue()
         self._unread = 0  # rows in it that the pool has not taken yet
         self._dangers: dict[tuple[int, str, int], Danger] = {}  # of rows that were not read yet
-        self._ready: list[Outcome] = []
-        self._ready_bytes = 0
+        self._outbox = Outbox()
         self._events: list[Event] = []
         self._number = 0
         self._last_word: Word | None = None
-        self._shipped = 0  # outcomes in it
 
     @property
     def in_flight(self) -> int:
@@ -111,7 +105,7 @@ class Worker:
     @property
     def unshipped(self) -> int:
         """How many outcomes the driver is not known to have."""
-        return len(self._ready) + self._shipped
+        return self._outbox.unshipped
 
     async def begin(self) -> str:
         """Start the pool; return the worker's incarnation."""
@@ -155,6 +149,7 @@ class Worker:
 
     def _obey(self, orders: Orders) -> None:
         self._pool.note_abroad(orders.abroad)
+        self._outbox.agree(orders.terms)
         if orders.rows:
             rows = unpack_rows(orders.rows)
             self._unread += len(rows)
@@ -177,16 +172,17 @@ class Worker:
         self._pool.wake()
 
     async def _wait(self, ship_s: float) -> None:
-        """Wait for something to report: urgent news at once, outcomes after `ship_s`, else a sign of life."""
+        """Wait for something to report: urgent news at once, outcomes at the age of `ship_s`, else a sign of life."""
         if self._urgent.is_set() or self._task.done():
             return
         urgent = asyncio.ensure_future(self._urgent.wait())
         some = asyncio.ensure_future(self._some.wait())
         try:
-            if not (self._ready or self._events):
+            if not self._some.is_set():
                 await asyncio.wait((urgent, some), timeout=_SIGN_OF_LIFE_S, return_when=asyncio.FIRST_COMPLETED)
-            if not self._urgent.is_set() and (self._ready or self._events):
-                await asyncio.wait((urgent,), timeout=ship_s)
+            left_s = self._since_s + ship_s - self._loop.time()
+            if not self._urgent.is_set() and self._some.is_set() and left_s > 0:
+                await asyncio.wait((urgent,), timeout=left_s)
         finally:
             urgent.cancel()
             some.cancel()
@@ -199,15 +195,13 @@ class Worker:
         wants_more = bool(fresh or pool.waiting) and pool.stopping is None
         is_broke = any(sender.admission.is_out_of_budget for sender in pool.routes)
         self._is_broke_known = is_broke
-        outcomes, self._ready, self._ready_bytes = self._ready, [], 0
-        self._shipped = len(outcomes)
         events, self._events = self._events, []
         self._urgent.clear()
         self._some.clear()
         return Word(
             incarnation=self.incarnation,
             number=self._number,
-            outcomes=pack_outcomes(outcomes),
+            outcomes=self._outbox.ship(),
             events=events,
             routes={
                 sender.name: _route_word(sender, self._bounds[sender.name], self._loop.time(), wants_more=wants_more)
@@ -249,19 +243,22 @@ class Worker:
         return [each for key, each in zip(keys, requests, strict=True) if self._dangers.pop(key, None) is None]
 
     def _may_admit(self) -> bool:
-        has_room = len(self._ready) < _MOST_UNSHIPPED and self._ready_bytes < _MOST_UNSHIPPED_BYTES
-        return has_room and self._loop.time() - self._called_s < LEASE_S
+        return self._outbox.has_room and self._loop.time() - self._called_s < LEASE_S
 
     def _on_outcome(self, outcome: Outcome) -> None:
-        self._ready.append(outcome)
-        self._ready_bytes += len(outcome.body or b"") + (0 if outcome.reply is None else outcome.reply.size)
-        self._some.set()
-        if len(self._ready) == _MANY:
+        self._outbox.add(outcome)
+        self._note_some()
+        if self._outbox.is_due:
             self._urgent.set()
 
     def _on_event(self, event: Event) -> None:
         self._events.append(event)
-        self._some.set()
+        self._note_some()
+
+    def _note_some(self) -> None:
+        if not self._some.is_set():
+            self._since_s = self._loop.time()
+            self._some.set()
 
     def _on_refused(self) -> None:
         """Ask for more at once, also while requests are in flight: their answers may take long."""

@@ -11,7 +11,7 @@ from batchrun import __version__
 from batchrun.endpoint.access import Access
 from batchrun.endpoint.http.client import STREAM_TIMES
 from batchrun.endpoint.key import hide_keys
-from batchrun.engine.cluster.messages import Orders, Word
+from batchrun.engine.cluster.messages import pack_word, unpack_orders
 from batchrun.engine.cluster.setup import PoolMaker, Setup
 from batchrun.engine.cluster.worker import Worker
 from batchrun.errors import BatchrunError
@@ -65,11 +65,11 @@ class Actor:
             await self._worker.begin()
         return self._worker.incarnation
 
-    async def exchange(self, orders: Orders) -> Word:
-        """Make one exchange."""
+    async def exchange(self, orders: bytes) -> bytes:
+        """Make one exchange, of packed orders for a packed word: Ray takes twice as long for anything but bytes."""
         assert self._worker is not None
         with _without_keys():
-            return await self._worker.exchange(orders)
+            return pack_word(await self._worker.exchange(unpack_orders(orders)))
 
     async def nudge(self) -> None:
         """End the wait of the exchange that is under way."""

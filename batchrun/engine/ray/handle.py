@@ -19,7 +19,7 @@ from ray.exceptions import (
 
 from batchrun import __version__
 from batchrun.endpoint.access import Access
-from batchrun.engine.cluster.messages import Orders, Word
+from batchrun.engine.cluster.messages import Orders, Word, pack_orders, unpack_word
 from batchrun.engine.cluster.post import WorkerDied, WorkerUnavailable
 from batchrun.engine.cluster.setup import Setup
 from batchrun.engine.ray.actor import Actor
@@ -73,7 +73,7 @@ class RayHandle:
 
     async def exchange(self, orders: Orders) -> Word:
         """Make one exchange."""
-        return await _answer(self._actor.exchange.remote, orders)
+        return unpack_word(await _answer(self._actor.exchange.remote, pack_orders(orders)))
 
     def nudge(self) -> None:
         """End the wait of the exchange that is under way."""

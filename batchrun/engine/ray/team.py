@@ -56,7 +56,7 @@ class RayTeam:
         engine = self._job.engine
         return engine.workers or max(1, self._connection.nodes_with(engine.cpus_per_worker))
 
-    def driver(self, prepared: Prepared, links: Links, listeners: Listeners, may_admit: Callable[[], bool]) -> Driver:
+    def driver(self, prepared: Prepared, links: Links, listeners: Listeners) -> Driver:
         """Return what stands in the place of a pool."""
         job = prepared.job
         if _is_simulated(prepared) and not self._connection.is_local:
@@ -86,9 +86,9 @@ class RayTeam:
             hire,
             self._endpoints(links, own, ceilings),
             listeners,
+            prepared.store,
             workers=lambda: self.workers,
             till=None if prepared.budget is None else Till(prepared.budget),
-            may_admit=may_admit,
             say=prepared.progress.say,
             room=lambda: self._connection.room(job.engine.cpus_per_worker),
         )

@@ -84,7 +84,7 @@ def planned(
     store.__enter__()
     for model in range(models):
         store.model_id(f"m{model}")
-    store.start(lambda outcomes: None, lambda problem: None)
+    store.start(lambda rows: None, lambda problem: None)
 
     async def plan() -> Stop | None:
         await store.batches.committed()
@@ -194,7 +194,7 @@ def test_a_stop_leaves_no_batch_that_is_just_being_begun(tmp_path: Path, monkeyp
     monkeypatch.setattr(Path, "mkdir", slow)
     with Store(tmp_path) as store:
         store.model_id("m0")
-        store.start(lambda outcomes: None, lambda problem: None)
+        store.start(lambda rows: None, lambda problem: None)
 
         async def stopped() -> None:
             await store.batches.committed()

@@ -19,7 +19,7 @@ def left(folder: Path, step: str, *, lines: int = ROWS, settled: int = 0, is_by_
     requests = [Request(row, "m", 0, bytes(16), b"{}", None) for row in range(ROWS)]
     with Store(folder) as store:
         store.model_id("m")
-        store.start(lambda outcomes: None, lambda problem: None)
+        store.start(lambda rows: None, lambda problem: None)
         log = store.batches
         log.note(BatchRow(1, "m", "chat", step, ROWS, 0.0, 0.0, 0))
         numbers = [log.id_of(each) for each in requests[:lines]]

@@ -3,12 +3,7 @@
 from harness.runs import requests
 
 from batchrun.engine.cluster.leases import Leases
-from batchrun.records import Outcome, Request, Usage
-
-
-def outcome(of: Request) -> Outcome:
-    """Return a completion of a request."""
-    return Outcome(of.row, of.model, of.sample, b"", None, None, None, 200, 1, 0.1, 0, b"{}", Usage())
+from batchrun.records import Request
 
 
 def bundled(members: list[Request]) -> Request:
@@ -26,7 +21,7 @@ def test_each_row_of_a_bundle_is_settled_by_its_own_outcome() -> None:
     assert (leases.waiting, leases.leased) == (0, 4)
     for number, row in enumerate(rows):
         assert not leases.is_settled
-        assert leases.settle(0, outcome(row))
+        assert leases.settle(0, [leases.id_of(row)]) == []
         assert leases.leased == 3 - number
     assert leases.is_settled
     assert leases.dropped == 0
@@ -39,7 +34,7 @@ def test_rows_of_a_bundle_that_a_dead_worker_had_come_back_one_by_one() -> None:
         leases.join(worker)
     leases.extend([bundled(rows[:4]), rows[4]])
     leases.take(0, 1, 1_000)
-    leases.settle(0, outcome(rows[1]))
+    leases.settle(0, [leases.id_of(rows[1])])
     leases.leave(0)
     assert leases.put_back == 3
     assert leases.take(1, 10, 1_000) == [rows[0], rows[2], rows[3], rows[4]]
@@ -55,8 +50,9 @@ def test_an_outcome_of_a_row_that_another_worker_has_is_dropped() -> None:
     leases.leave(0)
     leases.join(0)
     leases.take(1, 1, 1_000)
-    assert not leases.settle(0, outcome(row))
-    assert leases.settle(1, outcome(row))
+    number = leases.id_of(row)
+    assert leases.settle(0, [number]) == [number]
+    assert leases.settle(1, [number]) == []
     assert leases.dropped == 1
 
 

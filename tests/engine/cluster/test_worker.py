@@ -9,8 +9,9 @@ from harness.clusters import Cluster
 from harness.endpoints import Endpoint, lognormal
 from harness.runs import requests
 
+from batchrun.checkpoint.ready import opened, outcomes_in
 from batchrun.engine.cluster.leases import Leased
-from batchrun.engine.cluster.messages import Orders, Word, pack_rows, unpack_outcomes
+from batchrun.engine.cluster.messages import Orders, Terms, Word, pack_rows
 from batchrun.engine.cluster.till import NO_GRANT
 from batchrun.engine.cluster.worker import LEASE_S
 from batchrun.job.sections import Input, Job, Model
@@ -22,7 +23,12 @@ from batchrun.records import BadRow, Outcome, Row
 def orders(number: int, rows: Sequence[Leased], slots: int, *, is_last: bool = False) -> Orders:
     """Return orders to send rows with as many slots more."""
     packed = pack_rows(rows) if rows else b""
-    return Orders(number, packed, {"": slots}, NO_GRANT, is_last, is_last, {}, None, 0.02)
+    return Orders(number, packed, {"": slots}, NO_GRANT, is_last, is_last, {}, None, 0.02, terms=Terms({"m": 0}))
+
+
+def shipped(word: Word) -> list[Outcome]:
+    """Return the outcomes that a worker has made ready."""
+    return list(outcomes_in(opened(word.outcomes.content))) if word.outcomes.ids else []
 
 
 @pytest.mark.parametrize(("still_s", "slots"), [(LEASE_S / 2, 20), (LEASE_S * 4, 0)])
@@ -65,10 +71,10 @@ def test_rows_that_travel_packed_are_sent_and_broken_ones_fail_at_the_worker() -
         word = await worker.exchange(orders(1, packed, 20, is_last=True))
         fresh = word.fresh
         while not word.is_done:
-            outcomes += unpack_outcomes(word.outcomes)
+            outcomes += shipped(word)
             number += 1
             word = await worker.exchange(orders(number, [], 0, is_last=True))
-        return fresh, outcomes + unpack_outcomes(word.outcomes)
+        return fresh, outcomes + shipped(word)
 
     fresh, outcomes = run_virtually(main())
     assert fresh > 700

@@ -1,6 +1,7 @@
 """What a worker's process raises to the driver. No cluster runs."""
 
 import asyncio
+import pickle
 from pathlib import Path
 from typing import Any, cast
 
@@ -26,7 +27,7 @@ def raised(problem: Exception) -> Exception:
     actor = Actor()
     actor._worker = cast("Any", Broken())
     with pytest.raises(type(problem) if isinstance(problem, JobError | MemoryError) else RuntimeError) as caught:
-        asyncio.run(actor.exchange(cast("Any", None)))
+        asyncio.run(actor.exchange(pickle.dumps(None)))
     return caught.value
 
 
