@@ -4,8 +4,9 @@ Theory of operation. The answers of a run are short and alike: names of fields, 
 one by one they hardly shrink; with a dictionary, which has what they share, they become a quarter. Each is still packed
 for itself, so that one can be read, moved or recovered without the others. The dictionary is learned once, as soon as
 there are enough answers, and stays. It is stored in the same file before the first body that needs it. As all these
-are lost without it, there are copies of it, on pages that are far apart: another one each time the file has twice as
-many answers. Each fills a page, so that no other is on it, and has a label, by which a salvage finds it.
+are lost without it, there are copies of it, on pages that are far apart: two at first, then another one each time
+the file has twice as many answers. Each fills a page, so that no other is on it, and has a label, by which a salvage
+finds it. The second moves the first from the head of the table to a page next to its own: so it does not wait.
 
 Source: "Zstandard Compression", RFC 8878, section 5 (dictionaries). Measured on chat completions of 560 to 610 bytes
 with English texts: 3,900 bytes learned from 500 of them make 0.19 to 0.26 of a body at level 1, in 1.9 to 2.4 µs, and
@@ -41,6 +42,8 @@ _COPY_BYTES = 3960
 
 _LEAST_SAMPLES, _LEAST_SAMPLE_BYTES = 100, 64
 """From fewer, or from shorter ones, zstd cannot learn; from some it ends the process by a division by zero."""
+
+_FIRST_COPIES = 2
 
 _LEVEL = 1
 
@@ -173,13 +176,13 @@ class Packer:
         return (packed, self.dictionary.number) if len(packed) < len(body) else (body, None)
 
     def keep_up(self, connection: sqlite3.Connection, completed: int) -> None:
-        """Learn a dictionary once there are enough answers; store a copy of it each time there are twice as many rows.
+        """Learn a dictionary once there are enough answers; store a copy each time there are twice as many rows.
 
         Args:
             connection: to the checkpoint, without open transaction.
             completed: its rows that have an answer.
         """
-        if completed < LEARN_ROWS << self._copies or self._is_useless:
+        if completed < LEARN_ROWS << max(0, self._copies - 1) or self._is_useless:
             return
         if self.dictionary is None:
             samples = [body[:_SAMPLE_BYTES] for (body,) in connection.execute(_SAMPLES, (LEARN_ROWS,))]
@@ -188,9 +191,10 @@ class Packer:
                 self._is_useless = True
                 return
             (last,) = connection.execute("SELECT coalesce(max(number), 0) FROM dictionaries").fetchone()
-            write_dictionary(connection, last + 1, learned)
+            for _ in range(_FIRST_COPIES):
+                write_dictionary(connection, last + 1, learned)
             self.use(Dictionary(last + 1, learned))
-            self._copies = 1
+            self._copies = _FIRST_COPIES
         else:
             write_dictionary(connection, *self.dictionary)
             self._copies += 1

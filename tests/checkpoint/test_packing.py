@@ -1,5 +1,6 @@
 """Answers that are alike take a part of their room, and each is read back as it was."""
 
+import re
 import sqlite3
 from collections.abc import Iterator
 from contextlib import closing
@@ -14,8 +15,16 @@ from harness.settled import body_of
 
 from batchrun.checkpoint import packing
 from batchrun.checkpoint.contents import Contents
-from batchrun.checkpoint.file import VECTOR_PAGE_BYTES
-from batchrun.checkpoint.packing import LEARN_ROWS, Packer, Unpacker, read_dictionaries, size_of, write_dictionary
+from batchrun.checkpoint.file import PAGE_BYTES, VECTOR_PAGE_BYTES
+from batchrun.checkpoint.packing import (
+    LABEL,
+    LEARN_ROWS,
+    Packer,
+    Unpacker,
+    read_dictionaries,
+    size_of,
+    write_dictionary,
+)
 from batchrun.checkpoint.store import Store
 from batchrun.checkpoint.tables import FILE_NAME, OUTCOME_COLUMNS, TABLES
 from batchrun.errors import DamagedError
@@ -67,10 +76,18 @@ def test_the_dictionary_is_copied_each_time_there_are_twice_as_many_rows(
     write(tmp_path, outcomes)
     with closing(sqlite3.connect(tmp_path / FILE_NAME)) as connection:
         copies = connection.execute("SELECT number, content FROM dictionaries ORDER BY id").fetchall()
-        assert copies == copies[:1] * 4  # at 200, 300, 500, and 1,000 rows, since 100 are committed at once
-        connection.execute("UPDATE dictionaries SET content = zeroblob(100) WHERE id IN (1, 2, 4)")
+        assert copies == copies[:1] * 5  # two at 200 rows, then at 300, 500 and 1,000, since 100 are committed at once
+        connection.execute("UPDATE dictionaries SET content = zeroblob(100) WHERE id IN (1, 2, 3, 5)")
         connection.commit()
     assert outcomes_in(tmp_path) == outcomes
+
+
+def test_the_first_copies_of_the_dictionary_are_far_apart(tmp_path: Path) -> None:
+    """Otherwise one damage, such as a file that lost its end, costs all packed answers of a run of 2,000 rows."""
+    write(tmp_path, settled(2 * LEARN_ROWS + 100))
+    content = (tmp_path / FILE_NAME).read_bytes()
+    pages = [found.start() // PAGE_BYTES for found in re.finditer(LABEL.encode(), content)]
+    assert pages[-1] - pages[0] > 2
 
 
 def test_no_two_copies_of_the_dictionary_are_on_one_page(connection: sqlite3.Connection) -> None:
