@@ -10,6 +10,7 @@ from pathlib import Path
 
 from batchrun.checkpoint.file import PAGE_BYTES, VECTOR_PAGE_BYTES
 from batchrun.checkpoint.lock import DirectoryLock
+from batchrun.checkpoint.room import refuse_full
 from batchrun.checkpoint.store import Store
 from batchrun.endpoint.pool.budget import Amount
 from batchrun.endpoint.pool.repair import Repair
@@ -174,6 +175,8 @@ class Execution:
         parts = (self.job, self.options, self.source, self.store)
         prepared = prepare(*parts, access=access, memories=memories, repair=self.repair)
         is_needed = not is_all_settled(self.job, self.source, self.store, fits=prepared.fits)
+        if is_needed:
+            refuse_full(self.directory)
         team = self.team if is_needed else None  # a cluster that is not used need not be joined
         if team is not None:
             team.connect(self.progress.say)

@@ -11,6 +11,7 @@ from typing import TypeVar
 
 from batchrun.checkpoint import facts
 from batchrun.checkpoint.facts import Fact
+from batchrun.checkpoint.room import refuse_full
 from batchrun.checkpoint.store import Store
 from batchrun.engine.batches.overview import Overview
 from batchrun.engine.cluster.driver import Driver
@@ -114,7 +115,7 @@ class Watch:
                     self._note(facts.ENDPOINTS_NOW, noted)
                 self._note_workers()
                 await self.links.share(self.pool)
-                self._look_for_directory()
+                self._look_at_directory()
             if now_s - self.saved_s >= _SAVE_EVERY_S:
                 self.saved_s = now_s
                 await self._save()
@@ -157,8 +158,13 @@ class Watch:
                 await saving
             raise
 
-    def _look_for_directory(self) -> None:
-        """Drain when the run directory was deleted or moved: answers that are written to a lost file are lost."""
+    def _look_at_directory(self) -> None:
+        """Drain when the run directory was deleted or moved, or its disk is nearly full: answers would be lost."""
+        if self.pool.stopping is None and (self.pool.in_flight or self.pool.waiting):
+            try:
+                refuse_full(self.directory)
+            except RunDirectoryError as problem:
+                self.fail(problem)
         if not self.store.is_in_place:
             cure = "if it was moved, move it back and run the same command again; otherwise the last answers are lost"
             self.fail(RunDirectoryError(f"{self.directory}: was deleted or moved during the run; {cure}"))
