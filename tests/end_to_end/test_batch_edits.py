@@ -8,6 +8,9 @@ import pyarrow.parquet as pq
 import pytest
 from harness.prompts import write_prompts
 
+from batchrun.endpoint.batches.client import BatchClient
+from batchrun.records import Reply
+
 MODEL = "meta-llama/Llama-3.1-8B-Instruct"
 MANY = [f"Weng earns ${number} an hour. How much in a day?" for number in range(40)]
 BY_BATCH = ("in.jsonl", "--via", "batch", "--seed", "1")
@@ -134,6 +137,28 @@ def test_a_failure_of_a_request_that_left_the_job_costs_nothing_more(run: Any, s
     assert run(*BY_BATCH, *asked).code == 1
     assert state()["completion_tokens"] == endpoint.stats.completion_tokens
     assert (state()["completed"], state()["failed"]) == (6, 1)
+
+
+def test_a_batch_that_was_never_created_is_written_again_after_an_edit(
+    run: Any, endpoint: Any, monkeypatch: Any
+) -> None:
+    """Its creation was asked for, and the provider does not have it: only rows that the job has now are paid."""
+
+    async def refused(*_: object) -> Reply:
+        return Reply(401, {}, b"{}", 0.0)
+
+    write_prompts(*MANY)
+    with monkeypatch.context() as patched:
+        patched.setattr(BatchClient, "create", refused)
+        assert run(*BY_BATCH).code == 4
+    assert [each["status"] for each in state()["batches"]["open"]] == ["not_known"]
+    monkeypatch.setattr("batchrun.engine.batches.courier.LISTED_AFTER_S", 0.0)
+    edited = run(*BY_BATCH, "--limit", 30, "--yes")
+    assert edited.code == 0, edited.stderr
+    assert "batch 1 was never created; 30 of 40 requests are still wanted, and go into a new one" in edited.stderr
+    assert (books(endpoint)["created"], books(endpoint)["lines"]) == (1, 30)
+    assert state()["batches"]["collected"] == 1
+    assert_bought_once(endpoint)
 
 
 @pytest.mark.parametrize("loss", ["deleted", "unreadable"])

@@ -121,6 +121,34 @@ def test_an_expired_batch_is_kept_as_far_as_it_came_and_the_rest_is_sent(run: An
     assert state()["completion_tokens"] == endpoint.stats.completion_tokens
 
 
+@pytest.mark.parametrize("end", ["expired", "cancelled", "deleted"])
+def test_what_a_batch_has_left_that_ended_meanwhile_is_sent_by_the_command_that_collects_it(
+    run: Any, spawn: Any, endpoint: Any, end: str
+) -> None:
+    """The first pass of that command plans nothing: all is in the batch."""
+    endpoint.change(batch_lines_per_s=10, batch_window_s=2.0 if end == "expired" else 1000.0)
+    write_prompts(*MANY)
+    process = spawn("run", *BY_BATCH, "-m", MODEL, "--base-url", endpoint.base_url, "-o", "out")
+    endpoint.wait(lambda: books(endpoint)["answered"] > 0)
+    process.send_signal(signal.SIGINT)
+    process.communicate(timeout=30)
+    [first] = endpoint._simulator._batches._batches.values()
+    if end == "cancelled":
+        first.become("cancelling", time.time())
+    if end == "deleted":
+        endpoint.change(batch_lines_per_s=None)
+    endpoint.wait(lambda: first.is_done)
+    if end == "deleted":
+        endpoint._simulator._batches._files.delete(first.output_file_id, "")
+    endpoint.change(batch_lines_per_s=None, batch_window_s=1000.0)
+    finished = run(*BY_BATCH)
+    assert finished.code == 0, finished.stderr
+    assert (state()["rows"], state()["completed"]) == (40, 40)
+    assert books(endpoint)["created"] == 2
+    if end != "deleted":
+        assert_bought_once(endpoint)
+
+
 def test_a_full_queue_is_waited_for_with_smaller_batches(run: Any, endpoint: Any, monkeypatch: Any) -> None:
     monkeypatch.setattr("batchrun.engine.batches.queue_room._FIRST_S", 0.1)
     endpoint.change(batch_tokens=500)
@@ -273,6 +301,8 @@ def test_near_a_cap_batches_stay_worth_their_hours_and_buy_nearly_as_much_as_ord
     in_batches = state()["completed"]
     assert batchrun("run", "job.toml", "--max-cost", 6, "--yes").code == 5
     assert state()["completed"] == in_batches
+    assert "or run it with --via requests --yes to send what fits" in finished.stderr
+    assert batchrun("run", "job.toml", "--via", "requests", "--max-cost", 6).code == 2
     assert batchrun("run", "job.toml", "--via", "requests", "--max-cost", 6, "--yes").code == 5
     assert state()["completed"] > in_batches
     assert_bought_once(endpoint)

@@ -113,6 +113,10 @@ class Collector:
                 self.put(refused_outcome(line, messages[line.place], _now_ms(), self._asked(row, line)))
         await self._close(row, state, [line.back() for line in left if line.place not in messages], ())
 
+    async def wanted(self, row: BatchRow) -> int:
+        """Return how many requests of a batch that was not run are in the job and open."""
+        return len(await self._left(row))
+
     async def release(self, row: BatchRow) -> None:
         """Have all lines of a batch wait for the next one."""
         self.log.collected(row, [line.back() for line in await self._left(row)], ())

@@ -7,7 +7,7 @@ noted before it is asked for, and who finds that note, or gets no reply, first l
 import asyncio
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import cast
 
@@ -31,6 +31,7 @@ from batchrun.engine.batches.collection import Collector, Result, noted
 from batchrun.engine.batches.files import input_file, note_batch
 from batchrun.engine.batches.output import Sent
 from batchrun.engine.batches.provider import Gone, Halted, Provider, Refused
+from batchrun.engine.batches.shipment import Delivered, Shipment
 from batchrun.records import RequestKind, Stop
 from batchrun.report.texts import counted
 
@@ -42,54 +43,6 @@ _LOOK_S = 0.5
 
 _SKEW_S = 24 * 3600.0
 """How far the provider's clock may be behind."""
-
-
-@dataclass(slots=True)
-class Shipment:
-    """A batch on its way."""
-
-    row: BatchRow
-    tokens: float = 0.0
-    """About how many its prompts have; 0 where it is not known."""
-    wake: asyncio.Event = field(default_factory=asyncio.Event)
-    is_cancelled: bool = False
-    """Whether it is to be cancelled."""
-    is_too_large: bool = False
-    """Whether the provider has not taken its file for its size."""
-    refused: Stop | None = None
-    """Why the provider does not take it, and would take none of its model."""
-    cancelled_s: float | None = None
-    """When that was asked for."""
-
-    on_row: Callable[[BatchRow], None] = lambda row: None
-    """Takes what is known of the batch when it changes."""
-
-    def become(self, row: BatchRow) -> None:
-        """Take note of what is known of the batch now."""
-        self.row = row
-        self.on_row(row)
-
-    def cancel(self) -> None:
-        """Have the batch cancelled."""
-        self.is_cancelled = True
-        self.wake.set()
-
-
-@dataclass(frozen=True, slots=True)
-class Delivered:
-    """How a batch ended."""
-
-    result: Result
-    is_queue_full: bool = False
-    """Whether it was not taken, because too many tokens are enqueued."""
-    is_too_large: bool = False
-    """Whether it was not taken, because it has too many requests or bytes."""
-    is_lost: bool = False
-    """Whether the provider does not have it any more, so that what it may have cost is not known."""
-    problem: str = ""
-    """Why it was not taken, where that is the matter of no line."""
-    stop: Stop | None = None
-    """Why nothing more can be sent to its model."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -134,11 +87,17 @@ class Courier:
         Raises:
             Halted: nothing more can be sent.
         """
-        if shipment.row.step != CREATED:  # cancelled before it was there, or refused
+        if shipment.row.step != CREATED:  # cancelled before it was there, withdrawn, or refused
             problem = "its file is too large" if shipment.is_too_large else ""
             if problem or shipment.refused is not None:
                 shipment.become(shipment.row._replace(status=FAILED))
-            delivered = Delivered(Result(), is_too_large=shipment.is_too_large, problem=problem, stop=shipment.refused)
+            delivered = Delivered(
+                Result(),
+                is_too_large=shipment.is_too_large,
+                is_withdrawn=shipment.is_withdrawn,
+                problem=problem,
+                stop=shipment.refused,
+            )
             return await self._returned(shipment, delivered)
         try:
             state = await self._ended(shipment)
@@ -188,33 +147,56 @@ class Courier:
         state = None
         if row.step == CREATING:
             state = await self._found(row, (row.created_at_ms or 0) / 1000 + LISTED_AFTER_S)
-        metadata = {RUN: self.identity(), NUMBER: str(row.id)}
+            if state is None and await self._is_withdrawn(shipment):
+                return True
         while state is None:
             if shipment.is_cancelled or row.file is None:  # it was salvaged, and is not at the provider
                 return shipment.is_cancelled
             row = row._replace(step=CREATING, created_at_ms=_now_ms())
             await self._note(shipment, row)
-            assert row.file is not None
             try:
-                kind = cast("RequestKind", row.kind)
-                state = await self.provider.create(row.file, endpoint_of(kind), metadata)
+                state = await self._asked_for(shipment)
             except Gone:
                 if not input_file(self.directory, row.id).exists():
                     raise Halted(self._stop(row, "bad_request", "its input file is gone")) from None
                 return False
-            except Refused as problem:
-                shipment.refused = self._stop(row, "bad_request", problem.verdict.message)
-                return True
-            except Halted as halted:
-                if not is_of_model(halted.stop.kind):
-                    raise
-                shipment.refused = halted.stop
+            if shipment.refused is not None:
                 return True
             if state is None:  # it may have been created anyway
                 state = await self._found(row, time.time() + LISTED_AFTER_S)
         await self._note(shipment, noted(row, state)._replace(step=CREATED))
         self.say(f"batch {row.id}: {counted(row.requests, 'request')} to {row.model}, {state.id}")
         return True
+
+    async def _asked_for(self, shipment: Shipment) -> BatchState | None:
+        """Ask for the creation of a batch, once; None where it is refused, or not known to be created.
+
+        Raises:
+            Gone: its input file is not there.
+            Halted: nothing more can be sent.
+        """
+        row = shipment.row
+        assert row.file is not None
+        metadata = {RUN: self.identity(), NUMBER: str(row.id)}
+        try:
+            return await self.provider.create(row.file, endpoint_of(cast("RequestKind", row.kind)), metadata)
+        except Refused as problem:
+            shipment.refused = self._stop(row, "bad_request", problem.verdict.message)
+        except Halted as halted:
+            if not is_of_model(halted.stop.kind):
+                raise
+            shipment.refused = halted.stop
+        return None
+
+    async def _is_withdrawn(self, shipment: Shipment) -> bool:
+        """Withdraw a batch that was never created, unless all its requests are wanted: the others would be paid."""
+        row = shipment.row
+        wanted = await self.collector.wanted(row)
+        shipment.is_withdrawn = wanted < row.requests and not shipment.is_cancelled
+        if shipment.is_withdrawn:
+            left = f"{wanted:,} of {counted(row.requests, 'request')} are still wanted, and go into a new one"
+            self.say(f"batch {row.id} was never created; {left}")
+        return shipment.is_withdrawn
 
     async def _found(self, row: BatchRow, until_s: float) -> BatchState | None:
         """Return the batch that was created of a row; None if there is none until some time has passed.

@@ -46,5 +46,5 @@ def too_few_text(texts: CapTexts, *, fitting: int, least: int) -> str:
     return (
         f"the {texts.cap} leaves room for {counted(fitting, 'request')} and not for another one, {texts.needs}; "
         f"a batch takes hours, and under a cap none of fewer than {counted(least, 'request')} is sent; {texts.so_far}; "
-        f"{texts.cure}, or run it with --via requests to send what fits at the usual price"
+        f"{texts.cure}, or run it with --via requests --yes to send what fits at the usual price"
     )

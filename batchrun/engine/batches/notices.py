@@ -53,6 +53,20 @@ class Notices:
             self._has_full = True
             self._say(f"the {cap} allows no more requests now: they wait for what batches under way do not use of it")
 
+    def lost(self, number: int, count: int) -> None:
+        """Announce answers that the provider has deleted.
+
+        Args:
+            number: of their batch.
+            count: how many there are.
+        """
+        lost = f"the answers to {counted(count, 'request')} of batch {number} are gone at the provider"
+        self._say(f"{lost}; their rows are open again, and they count as paid for the caps")
+
+    def too_large(self, number: int) -> None:
+        """Announce that a batch was not taken for its size."""
+        self._say(f"batch {number} is too large for the provider: the next ones are half as large")
+
     def _rest(self) -> None:
         if self._rest_at_s is not None and self._rest_at_s > self._now_s() and not self._has_rest:
             self._has_rest = True

@@ -163,7 +163,12 @@ class Planner:
         if not draft.requests:
             self._abandon(draft)
             return
-        row = await asyncio.to_thread(draft.close)
+        closing = asyncio.ensure_future(asyncio.to_thread(draft.close))
+        try:
+            row = await asyncio.shield(closing)
+        except asyncio.CancelledError:
+            await closing  # one that has not begun would leave its files open
+            raise
         await self.log.committed()
         self.traffic.ready(row, draft.tokens)
 

@@ -19,7 +19,6 @@ from batchrun.checkpoint.batch_tables import WRITTEN, BatchRow
 from batchrun.endpoint.pool.budget import Amount
 from batchrun.endpoint.pool.pool import Pool
 from batchrun.endpoint.pool.rules import Listeners
-from batchrun.engine.batches.courier import Delivered, Shipment
 from batchrun.engine.batches.files import remove_folder
 from batchrun.engine.batches.left_over import left_over
 from batchrun.engine.batches.notices import Notices
@@ -29,11 +28,11 @@ from batchrun.engine.batches.provider import Halted
 from batchrun.engine.batches.queue_room import QueueRoom
 from batchrun.engine.batches.reasons import after_cancel, with_left
 from batchrun.engine.batches.rest_time import rest_at_s
+from batchrun.engine.batches.shipment import Delivered, Shipment
 from batchrun.engine.links import Links
 from batchrun.engine.prepared import Prepared
 from batchrun.job.batch_providers import Most
 from batchrun.records import Outcome, Request, Stop
-from batchrun.report.texts import counted
 
 _UPLOADS = 2
 """Batches that are uploaded at the same time."""
@@ -74,9 +73,10 @@ class BatchPool(Overview):
         self._closed = self._parts.closed
         self._had_any = False  # batches of earlier executions
         self._given_up: Sequence[BatchRow] = ()
-        self._answered = 0  # requests, by batches that have ended
+        self._answered = self._ended = 0  # requests, by batches that have ended; batches that have ended now
         self._ending: asyncio.Task[None] | None = None
         self._is_ending = prepared.cancels  # no new batch is planned
+        self._has_withdrawn = False  # a batch whose requests are to go into a new one at once
 
     def stop(self, stop: Stop) -> None:
         """Send nothing more; batches go on at the provider. The first reason is kept."""
@@ -146,17 +146,19 @@ class BatchPool(Overview):
     async def _passes(self, batches: AsyncIterator[Sequence[Request]]) -> None:
         feed = batches
         while not self.is_ending:
-            planned = await self._parts.planner.plan(feed)
+            ended = self._ended
+            await self._parts.planner.plan(feed)
             await self._until_pass_is_due()
             await self._log.committed()
             waiting, _ = await asyncio.to_thread(self._log.waiting, self._closed.stops)
-            if not self._shipments and (not waiting or not planned):
+            if not self._shipments and (not waiting or self._ended == ended):  # what waited then, no batch takes
                 break
             await self._queue.wait()
             self._log.refresh()
-            feed = self._feed()
+            feed, self._has_withdrawn = self._feed(), False
         while self._shipments:
-            await self._change()
+            self._changed.clear()
+            await self._changed.wait()
 
     @property
     def is_ending(self) -> bool:
@@ -175,18 +177,17 @@ class BatchPool(Overview):
         """Return whether what waits fills half a batch, or waits for room in the queue that there is now."""
         if self._queue.is_full:
             return self._queue.has_freed
+        if self._has_withdrawn:
+            return True
         waiting, _ = await asyncio.to_thread(self._log.waiting, self._closed.stops)
         return 2 * waiting >= self._parts.planner.most.requests
-
-    async def _change(self) -> None:
-        self._changed.clear()
-        await self._changed.wait()
 
     async def room(self) -> None:
         """Wait until a batch has ended, which frees some of what the caps allow."""
         assert self._budget is not None
         self._notices.full(self._budget.texts.cap)
-        await self._change()
+        self._changed.clear()
+        await self._changed.wait()
 
     def under_way(self) -> int:
         """Return how many requests are in batches that will free some."""
@@ -234,6 +235,7 @@ class BatchPool(Overview):
         delivered = await self._parts.courier.fetch(shipment)
         del self._shipments[number], self.rows[number]
         self._answered += shipment.row.answered
+        self._ended += 1
         self._changed.set()
         self._settle(shipment, delivered)
         if (refusal := delivered.result.refusal) is not None:
@@ -258,14 +260,14 @@ class BatchPool(Overview):
             self._budget.collected(held, result.usages, result.lost / row.requests if row.requests else 0.0)
         self._listeners.on_flight(0)
         if result.lost:
-            lost = f"the answers to {counted(result.lost, 'request')} of batch {row.id} are gone at the provider"
-            self._say(f"{lost}; their rows are open again, and they count as paid for the caps")
+            self._notices.lost(row.id, result.lost)
+        self._has_withdrawn |= delivered.is_withdrawn
         if delivered.is_queue_full:
             self._queue.refused(shipment, others=len(self._shipments))
         elif delivered.is_too_large and row.requests > 1:
             planner = self._parts.planner
             planner.most = Most(row.requests // 2, max(1, planner.most.size_bytes // 2))
-            self._say(f"batch {row.id} is too large for the provider: the next ones are half as large")
+            self._notices.too_large(row.id)
         elif delivered.stop is not None:
             self._close(row.model, delivered.stop)
         elif delivered.problem:

@@ -4,8 +4,8 @@ import asyncio
 import time
 from collections.abc import Callable
 
-from batchrun.engine.batches.courier import Shipment
 from batchrun.engine.batches.planner import Planner
+from batchrun.engine.batches.shipment import Shipment
 
 _FIRST_S, _MOST_S = 5.0, 600.0
 """First and longest wait for room in the provider's queue, while none of the run's own batches is in it."""

@@ -10,9 +10,10 @@ import pytest
 from batchrun.checkpoint.batch_tables import CREATED, CREATING, GONE, UPLOADED, WRITTEN, BatchRow
 from batchrun.endpoint.batches.state import BatchState, read_state
 from batchrun.engine.batches import courier as module
-from batchrun.engine.batches.courier import Courier, Shipment
+from batchrun.engine.batches.courier import Courier
 from batchrun.engine.batches.files import FOLDER
 from batchrun.engine.batches.provider import Gone
+from batchrun.engine.batches.shipment import Shipment
 
 ROW = BatchRow(3, "m", "chat", WRITTEN, 2, 0.0, 0.0, 0)
 
@@ -26,9 +27,9 @@ def batch(name: str, **more: Any) -> BatchState:
 class There:
     """A provider, the notes of the run, and the order of what was done with both."""
 
-    def __init__(self, listed: list[BatchState] | None = None, *, is_heard: bool = True) -> None:
+    def __init__(self, listed: list[BatchState] | None = None, *, is_heard: bool = True, is_whole: bool = True) -> None:
         self.done: list[str] = []
-        self.listed, self.is_heard = listed or [], is_heard
+        self.listed, self.is_heard, self.whole = listed or [], is_heard, is_whole
         self.released: list[BatchRow] = []
 
     # The provider.
@@ -59,6 +60,9 @@ class There:
 
     async def committed(self) -> None:
         self.done.append("committed")
+
+    async def wanted(self, row: BatchRow) -> int:
+        return row.requests if self.whole else row.requests - 1
 
     async def release(self, row: BatchRow) -> None:
         self.released.append(row)
@@ -118,6 +122,27 @@ def test_what_an_earlier_execution_has_perhaps_created_is_found(tmp_path: Path, 
     assert shipment.row.name == "first"
     assert "created" not in there.done
     assert [each for each in there.done if each.startswith("cancelled")] == ["cancelled later"]
+
+
+@pytest.mark.parametrize("is_whole", [True, False])
+@pytest.mark.parametrize("file", ["file_1", None], ids=["uploaded", "salvaged"])
+def test_one_that_was_never_created_is_created_while_all_its_requests_are_open(
+    tmp_path: Path, file: str | None, is_whole: bool
+) -> None:
+    """Else those that left the job would be paid and not used: the others wait for a new one, which does not wait."""
+    there = There(is_whole=is_whole)
+    shipment = brought(there, tmp_path, ROW._replace(step=CREATING, file=file, created_at_ms=0))
+    assert there.done.count("created") == is_whole
+    if not is_whole:
+        delivered = asyncio.run(courier(there, tmp_path).fetch(shipment))
+        assert delivered.is_withdrawn
+        assert [(each.id, each.status) for each in there.released] == [(3, None)]
+
+
+def test_what_was_created_is_kept_whatever_became_of_its_requests(tmp_path: Path) -> None:
+    there = There([batch("batch_1", metadata={"batchrun_run": "run_1", "batchrun_batch": "3"})], is_whole=False)
+    assert brought(there, tmp_path, ROW._replace(step=CREATING, created_at_ms=0)).row.name == "batch_1"
+    assert there.done.count("created") == 0
 
 
 def test_nothing_is_sent_of_a_batch_that_is_cancelled_before(tmp_path: Path) -> None:

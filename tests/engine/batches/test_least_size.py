@@ -50,5 +50,5 @@ def test_the_reason_names_what_fits_and_what_a_batch_must_have() -> None:
     assert too_few_text(TEXTS, fitting=1, least=10) == (
         "the cost cap of 1 USD leaves room for 1 request and not for another one, which can cost up to 0.1000 USD; "
         "a batch takes hours, and under a cap none of fewer than 10 requests is sent; spent so far: 0.9500 USD; "
-        "raise --max-cost, or run it with --via requests to send what fits at the usual price"
+        "raise --max-cost, or run it with --via requests --yes to send what fits at the usual price"
     )

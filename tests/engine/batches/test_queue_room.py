@@ -8,8 +8,8 @@ import pytest
 
 from batchrun.checkpoint.batch_tables import CREATED, BatchRow
 from batchrun.engine.batches import queue_room
-from batchrun.engine.batches.courier import Shipment
 from batchrun.engine.batches.queue_room import QueueRoom
+from batchrun.engine.batches.shipment import Shipment
 
 ROW = BatchRow(7, "m", "chat", CREATED, 40, 0.0, 0.0, 0)
 
