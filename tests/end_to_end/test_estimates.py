@@ -29,6 +29,12 @@ class Estimate(NamedTuple):
     is_about: bool
 
 
+@pytest.fixture(autouse=True)
+def small_sample(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Have the rows that are always read be a third of an input of 768, as if it had thousands."""
+    monkeypatch.setattr("batchrun.engine.preflight.preview._SAMPLE_ROWS", 256)
+
+
 @pytest.fixture
 def patient(monkeypatch: pytest.MonkeyPatch) -> None:
     """Give a busy machine the time to read a small input whole before the estimate is printed."""
@@ -104,14 +110,14 @@ def short(rows: int) -> list[str]:
 
 
 @pytest.mark.usefixtures("impatient")
-@pytest.mark.parametrize("limit", [None, 2_000, 2_500])
+@pytest.mark.parametrize("limit", [None, 512, 640])
 @pytest.mark.parametrize("is_reversed", [False, True])
 @pytest.mark.parametrize("prompts", [by_length, steps])
 def test_a_first_run_estimates_files_that_are_sorted(
     batchrun: Any, endpoint: Any, prompts: Callable[[int], list[str]], limit: int | None, *, is_reversed: bool
 ) -> None:
     """It has read the first rows only, and calls its numbers a guess; `--limit` may take a part of the file."""
-    write_prompts(*prompts(3_000)[:: -1 if is_reversed else 1])
+    write_prompts(*prompts(768)[:: -1 if is_reversed else 1])
     path = Path(job(endpoint))
     if limit is not None:
         path.write_text(path.read_text().replace("[model]", f"limit = {limit}\n[model]", 1))
@@ -121,24 +127,24 @@ def test_a_first_run_estimates_files_that_are_sorted(
 
 @pytest.mark.usefixtures("impatient")
 @pytest.mark.parametrize("is_reversed", [False, True])
-@pytest.mark.parametrize(("prompts", "cap"), [(by_length, 40_000), (steps, 30_000), (short, 20_000)])
+@pytest.mark.parametrize(("prompts", "cap"), [(by_length, 10_000), (steps, 7_500), (short, 5_000)])
 def test_a_resumed_run_estimates_the_rows_that_are_left(
     batchrun: Any, endpoint: Any, prompts: Callable[[int], list[str]], cap: int, *, is_reversed: bool
 ) -> None:
     """Whatever the rows that were answered are like."""
-    write_prompts(*prompts(3_000)[:: -1 if is_reversed else 1])
+    write_prompts(*prompts(768)[:: -1 if is_reversed else 1])
     assert batchrun("run", job(endpoint), "--max-tokens-total", cap, "--yes").code == 5
-    assert 0 < endpoint.stats.answered < 2_500
+    assert 0 < endpoint.stats.answered < 640
     finished(batchrun, endpoint)
 
 
 @pytest.mark.usefixtures("patient")
 def test_the_last_rows_of_a_run_are_all_read(batchrun: Any, endpoint: Any) -> None:
     """`run` and `check` have read the same then, and print the same."""
-    prompts = by_length(1_500)
+    prompts = by_length(768)
     write_prompts(*prompts)
     endpoint.change(error_shares={"500": 0.0})
-    assert batchrun("run", job(endpoint), "--limit", 900).code == 0
+    assert batchrun("run", job(endpoint), "--limit", 400).code == 0
     check, run = finished(batchrun, endpoint)
     assert not run.is_about
     assert run.tokens_in.low == pytest.approx(check.tokens_in.low, rel=0.005)
@@ -149,8 +155,8 @@ def test_the_last_rows_of_a_run_are_all_read(batchrun: Any, endpoint: Any) -> No
 def test_new_rows_are_estimated_by_themselves(batchrun: Any, endpoint: Any) -> None:
     """Fifty short rows among many long ones."""
     job(endpoint, "in.csv")
-    long = [f'line one\nline two of "row" {row} ' + "word " * 60 for row in range(2_000)]
-    for prompts in (long, [*long[:700], *(f"new {row}" for row in range(50)), *long[700:]]):
+    long = [f'line one\nline two of "row" {row} ' + "word " * 60 for row in range(768)]
+    for prompts in (long, [*long[:300], *(f"new {row}" for row in range(50)), *long[300:]]):
         with Path("in.csv").open("w", newline="") as file:
             csv.writer(file).writerows([["prompt"], *([prompt] for prompt in prompts)])
         check, run = finished(batchrun, endpoint)
