@@ -19,7 +19,7 @@ from batchrun.checkpoint import facts
 from batchrun.checkpoint.facts import Facts, Known, Origin
 from batchrun.job.catalogue import charged
 from batchrun.job.judging import stated_setting
-from batchrun.job.sections import Job
+from batchrun.job.sections import Input, Job
 from batchrun.job.serialization import job_to_dict
 from batchrun.prompts.input.files import InputFile, fingerprint
 from batchrun.prompts.selection import choice_of, includes
@@ -66,6 +66,7 @@ def changed_settings(recorded: Known, job: Job) -> list[str]:
 
     They are named as in the job file: `model.max_tokens`. Empty where only the input differs, or nothing is recorded.
     A setting that a flag sets now, or no longer, has changed too: rows that state their own value ask something else.
+    One that the version before did not have had its default.
     """
     before, now = recorded.fact(facts.JOB), job_to_dict(job)
     if before is None:
@@ -73,13 +74,15 @@ def changed_settings(recorded: Known, job: Job) -> list[str]:
     before = orjson.loads(orjson.dumps(before))
     before.setdefault("model", {}).setdefault("kind", _KIND)
     now = orjson.loads(orjson.dumps(now))
+    usual = orjson.loads(orjson.dumps(job_to_dict(Job(input=Input(path=job.input.path)))))
     flags_changed = {*before.get("by_flag", ())} ^ {*job.by_flag}
     return [
         f"{section}.{'name' if (section, key) == ('model', 'names') else key}"
         for section, keys in _ASKS.items()
         for key in keys or now[section]
         if key not in _NOT_ASKED
-        if before.get(section, {}).get(key) != now[section][key] or f"{section}.{key}" in flags_changed
+        if before.get(section, {}).get(key, usual[section][key]) != now[section][key]
+        or f"{section}.{key}" in flags_changed
     ]
 
 
@@ -96,6 +99,8 @@ def changed_parts(recorded: Known, job: Job, origin: Origin, *, is_other_stdin: 
     before = recorded.fact(facts.ORIGIN)
     if is_other_stdin or (before is not None and before["input"] != origin["input"]):
         parts.append("the input")
+    if before is not None and not parts and before["job"] != origin["job"]:
+        parts.append("the version of batchrun")  # which has settings that the one before had not
     if before is not None and before["limit"] != origin["limit"]:
         parts.append(f"input.limit (from {_limit_text(before)} to {_limit_text(origin)})")
     if before is not None:

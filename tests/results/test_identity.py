@@ -307,6 +307,18 @@ def test_the_settings_that_changed_are_named_as_in_the_job_file(
         assert changed_settings(checkpoint, dataclasses.replace(job, **edit)) == names
 
 
+def test_a_setting_that_the_version_before_did_not_have_has_changed_only_where_it_is_set() -> None:
+    """A user who has upgraded and edited nothing is told so."""
+    older = job_to_dict(job())
+    del older["model"]["rows_per_request"], older["model"]["num_samples"]
+    recorded = Recorded(asked={**ORIGIN, "job": "of older"}, job=orjson.loads(orjson.dumps(older)))
+    assert changed_settings(recorded, job()) == []
+    assert changed_settings(recorded, job(model={"num_samples": 2})) == ["model.num_samples"]
+    assert changed_parts(recorded, job(), ORIGIN) == ["the version of batchrun"]
+    assert changed_parts(recorded, job(), {**ORIGIN, "job": "of older"}) == []
+    assert changed_parts(recorded, job(), {**ORIGIN, "input": "x"}) == ["the input"]
+
+
 def test_a_first_sample_does_not_change_its_seed(files: list[InputFile]) -> None:
     sampled = job(input={"path": ("in.jsonl",), "sample": 5})
     seeded = job(input={"path": ("in.jsonl",), "sample": 5, "sample_seed": 7})
