@@ -308,7 +308,7 @@ def test_the_settings_that_changed_are_named_as_in_the_job_file(
 
 
 def test_a_setting_that_the_version_before_did_not_have_has_changed_only_where_it_is_set() -> None:
-    """A user who has upgraded and edited nothing is told so."""
+    """Otherwise an upgrade looks as if the user had edited the job."""
     older = job_to_dict(job())
     del older["model"]["rows_per_request"], older["model"]["num_samples"]
     recorded = Recorded(asked={**ORIGIN, "job": "of older"}, job=orjson.loads(orjson.dumps(older)))

@@ -7,6 +7,7 @@ slots of all endpoints that serve any of them. Source: the max-flow min-cut theo
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from itertools import chain, combinations
+from math import ceil
 from typing import NamedTuple
 
 from batchrun.engine.preflight.estimate import Forecast, total
@@ -96,9 +97,10 @@ def _of(parts: Sequence[Forecast], bounds: Bounds) -> Duration:
     rates = " and ".join(f"{count:,} {what} per minute" for what, count in counts.items() if count)
     unpaced = time_range(parts, Bounds(bounds.slots))
     is_paced = [paced > free for paced, free in zip(seconds, unpaced, strict=True)]
+    in_flight = max(1, min(bounds.slots, ceil(sum(part.bundles for part in parts))))
     if not any(is_paced):
-        return Duration(seconds, f"with {bounds.slots:,} in flight")
-    up_to = f"with up to {bounds.slots:,} in flight and at most {rates}"
+        return Duration(seconds, f"with {in_flight:,} in flight")
+    up_to = f"with up to {in_flight:,} in flight and at most {rates}"
     return Duration(seconds, f"at {rates}" if all(is_paced) else up_to)
 
 

@@ -68,6 +68,12 @@ def test_the_time_is_that_of_the_slowest_group_of_models(
     assert found.pace == pace
 
 
+def test_no_more_are_in_flight_than_there_are_requests() -> None:
+    """The endpoint would hold a thousand."""
+    assert duration(job(one=["x"]), [of("x", 1)], {"one": 1_000}).pace == "with 1 in flight"
+    assert duration(job(one=["x"]), [], {"one": 1_000}).pace == ""
+
+
 def test_with_very_many_sets_of_endpoints_each_set_counts_and_all_of_them() -> None:
     """Groups between are not looked at: there are too many."""
     names = [f"m{number}" for number in range(20)]
