@@ -2,6 +2,7 @@
 
 from collections import deque
 from collections.abc import Sequence
+from time import monotonic
 from typing import Any, NamedTuple, TypeVar
 
 from batchrun.checkpoint.ready import Sealed
@@ -11,6 +12,11 @@ from batchrun.records import Outcome
 MAX_QUEUED = 20_000
 MAX_QUEUED_BYTES = 64 << 20
 """How much may wait for the writer before nothing more is admitted."""
+
+MAX_AGE_S = 0.1
+"""How old the oldest outcome that waits may get before nothing more is admitted: a kill has all that wait bought again.
+
+The writer commits every 20 ms where disk and processors are not busy."""
 
 T = TypeVar("T")
 
@@ -56,23 +62,32 @@ class WriteQueue:
         self._taken = self._done = 0  # loads; changed by the writer only
         self._rows_put = self._bytes_put = 0  # changed by the event loop only
         self._rows_written = self._bytes_written = 0  # changed by the writer only
+        self._first_put_s = 0.0  # of those that wait, or earlier; changed by the event loop only
+        self._taken_s = self._written_until_s = 0.0  # of the last load, of the last written; changed by the writer only
 
     def has_room(self) -> bool:
         """Return whether more may be admitted; else the writer must catch up first."""
-        queued_bytes = self._bytes_put - self._bytes_written
-        return self._rows_put - self._rows_written < MAX_QUEUED and queued_bytes < MAX_QUEUED_BYTES
+        queued = self._rows_put - self._rows_written
+        if queued >= MAX_QUEUED or self._bytes_put - self._bytes_written >= MAX_QUEUED_BYTES:
+            return False
+        return not queued or monotonic() - max(self._first_put_s, self._written_until_s) < MAX_AGE_S
 
     def put(self, outcome: Outcome) -> None:
         """Add an outcome."""
-        self._rows_put += 1
+        self._note_put(1)
         self._bytes_put += _body_bytes(outcome)
         self._outcomes.append(outcome)
 
     def put_ready(self, ready: Sealed) -> None:
         """Add outcomes that another process has made ready."""
-        self._rows_put += ready.rows
+        self._note_put(ready.rows)
         self._bytes_put += len(ready.content)
         self._ready.append(ready)
+
+    def _note_put(self, rows: int) -> None:
+        if self._rows_put == self._rows_written:
+            self._first_put_s = monotonic()
+        self._rows_put += rows
 
     def add(self, extra: Extra) -> None:
         """Add attempts or tokens that are in no outcome."""
@@ -100,6 +115,7 @@ class WriteQueue:
     def take(self) -> Load:
         """Return all that is queued, and remove it; more may be added meanwhile."""
         self._taken += 1
+        self._taken_s = monotonic()
         extras = _taken(self._extras)  # first: one that corrects the counts of an outcome is never written before it
         load = Load(_taken(self._outcomes), _taken(self._statements), extras, [], _taken(self._ready))
         for statements, extras, retired in _taken(self._groups):
@@ -118,7 +134,7 @@ class WriteQueue:
 
     def written(self, load: Load) -> None:
         """Note that a load is committed: there is room for as many rows and bytes."""
-        self._done = self._taken
+        self._done, self._written_until_s = self._taken, self._taken_s
         self._rows_written += load.rows
         self._bytes_written += load.size
 

@@ -1,11 +1,12 @@
 """What is settled, durably. The event loop hands outcomes over and never waits for the disk.
 
 Theory of operation. `put` appends to a queue (`queue`). Every 20 ms the writer (`writer`) takes all that is queued and
-commits it in one transaction, with the totals that it changes, so that totals and rows never disagree. In write-ahead
-mode such a commit survives the death of the process. Once a second another thread (`fsync`) forces the log to the disk:
-a disk may take longer for that than an answer may wait for its commit. What was forced survives the death of the
-machine. So after a kill, what was in flight or younger than a commit is sent again; after a power cut, the last second
-too. A write that fails keeps what it could not write, reports it, and is tried once more when the store closes.
+commits it in one transaction, with the totals that it changes, so that totals and rows never disagree. While an outcome
+waits for longer than `queue.MAX_AGE_S`, nothing more is sent. In write-ahead mode such a commit survives the death of
+the process. Once a second another thread (`fsync`) forces the log to the disk: a disk may take longer for that than an
+answer may wait for its commit. What was forced survives the death of the machine. So after a kill, what was in flight
+or younger than a commit is sent again; after a power cut, the last second too. A write that fails keeps what it could
+not write, reports it, and is tried once more when the store closes.
 
 Where job and input have not changed, a resumed run need not look at rows that are settled: a mark (`mark`) says up to
 where every row is. For the others, `lookup` asks the file.

@@ -44,6 +44,31 @@ def test_a_queue_is_full_by_rows_and_by_bytes(monkeypatch: pytest.MonkeyPatch) -
     assert not waiting.has_room()
 
 
+def test_nothing_more_is_admitted_while_an_outcome_is_old_that_a_kill_would_lose(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """What is put later counts from when it was put, also where the last commit was long ago."""
+    now_s = 100.0
+    monkeypatch.setattr(queue, "monotonic", lambda: now_s)
+    waiting = WriteQueue()
+    waiting.put(OUTCOMES[0])
+    now_s += 0.99 * queue.MAX_AGE_S
+    assert waiting.has_room()
+    load = waiting.take()
+    waiting.put(OUTCOMES[1])
+    now_s += 0.02 * queue.MAX_AGE_S
+    assert not waiting.has_room()
+    waiting.written(load)
+    assert waiting.has_room()
+    now_s += queue.MAX_AGE_S
+    assert not waiting.has_room()
+    waiting.written(waiting.take())
+    now_s += 10 * queue.MAX_AGE_S
+    assert waiting.has_room()
+    waiting.put(OUTCOMES[2])
+    assert waiting.has_room()
+
+
 def test_bytes_stay_in_the_queue_until_they_are_written(monkeypatch: pytest.MonkeyPatch) -> None:
     """Taken and not yet committed, they still use memory."""
     monkeypatch.setattr(queue, "MAX_QUEUED_BYTES", 10)

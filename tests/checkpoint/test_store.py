@@ -4,6 +4,7 @@ import sqlite3
 import subprocess
 import sys
 import threading
+from math import inf
 from pathlib import Path
 
 import pytest
@@ -227,8 +228,9 @@ def test_a_row_that_asks_something_else_than_when_it_was_settled_stops_the_run(t
 
 
 def test_a_full_queue_holds_admission_back_until_it_is_written(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """By rows and by bytes."""
+    """By rows and by bytes, however old they are."""
     batch = [answer(each) for each in requests(*"abc")]
+    monkeypatch.setattr(queue, "MAX_AGE_S", inf)
     monkeypatch.setattr(queue, "MAX_QUEUED", 2)
     with Store(tmp_path) as store:
         put_all(store, batch[:1])
