@@ -99,6 +99,25 @@ def test_a_lost_checkpoint_is_not_bought_again_unasked(
     assert without_times(results()) == without_times(finished)
 
 
+@pytest.mark.parametrize("table", ["models", "sqlite_autoindex_models_1"])
+def test_a_letter_that_changed_in_the_name_of_a_model_is_noticed(
+    run: Any, batchrun: Any, endpoint: Any, finished: Any, table: str
+) -> None:
+    """It stands in each row of the results. The name is stored twice, so salvage finds the right one."""
+    data = bytearray(CHECKPOINT.read_bytes())
+    start = (root_of(CHECKPOINT, table) - 1) * PAGE
+    data[data.index(b"Llama", start, start + PAGE)] ^= 1
+    CHECKPOINT.write_bytes(data)
+    for done in (batchrun("export", "out"), run("in.jsonl")):
+        assert done.code == 3
+        assert "the name of a model changed on the disk" in done.stderr
+    assert results() == finished
+    assert batchrun("export", "out", "--salvage").code == 0
+    assert results() == finished
+    assert run("in.jsonl").code == 0
+    assert endpoint.stats.received == ROWS
+
+
 def test_if_the_job_is_lost_no_answer_is_lost(run: Any, batchrun: Any, endpoint: Any, finished: Any) -> None:
     """The answers have no input columns until the job runs again and assigns them to its rows."""
     destroy("facts", "models", "sqlite_autoindex_models_1", "totals")

@@ -145,6 +145,7 @@ class _Rescue:
         self._connection = connection
         self._facts: dict[str, str] = {}
         self._models: dict[int, str] = {}
+        self._other_names: dict[int, str] = {}
         self._totals: dict[int, list[int]] = {}
         self._history: dict[str, dict[int, list[Any]]] = {table: {} for table in _SMALL}
         self._batches = FoundBatches(connection)
@@ -182,7 +183,7 @@ class _Rescue:
             if values[0] not in self._facts and is_sound(*values):
                 self._facts[values[0]] = values[1]
         elif table == "model names":
-            self._models.setdefault(values[1], values[0])
+            self._take_name(values[1], values[0])
         elif table is None or table == "dictionaries" or rowid is None:
             return
         elif table in ("outcomes", "replies"):
@@ -194,7 +195,7 @@ class _Rescue:
         if table == "origins":
             self._connection.execute("INSERT OR IGNORE INTO origins VALUES (?, ?)", (rowid, values[1]))
         elif table == "models":
-            self._models.setdefault(rowid, values[1])
+            self._take_name(rowid, values[1])
         elif table == "totals":
             self._totals.setdefault(rowid, values[1:])
         elif table == "batch_lines":
@@ -204,6 +205,11 @@ class _Rescue:
         else:
             key = [rowid] if values[0] is None else values[:1]
             self._history[table].setdefault(rowid, [*key, *values[1:]])
+
+    def _take_name(self, number: int, name: str) -> None:
+        """Keep the name of a model, which is stored twice: both, where one of them has changed."""
+        if self._models.setdefault(number, name) != name:
+            self._other_names[number] = name
 
     def _write_facts(self, spent: dict[Fact[float], float]) -> None:
         self._job()  # drops what is not a job
@@ -234,6 +240,8 @@ class _Rescue:
             return None
 
     def _write_models(self) -> None:
+        known = () if (job := self._job()) is None else job.models
+        self._models |= {number: name for number, name in self._other_names.items() if name in known}
         used = "SELECT id >> 16 & 255 FROM outcomes UNION SELECT id >> 16 & 255 FROM retired"
         unnamed = [number for (number,) in self._connection.execute(used) if number not in self._models]
         for number in unnamed:
