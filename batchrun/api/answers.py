@@ -22,6 +22,7 @@ from batchrun.prompts.input.arrow import python_dicts
 from batchrun.prompts.input.files import nearest
 from batchrun.report.notebook_bar import is_notebook
 from batchrun.results.export import export
+from batchrun.results.refresh import rebuild
 from batchrun.results.row_groups import batches_of
 from batchrun.results.run_directory import RESULTS
 from batchrun.results.state import is_fresh, summary_of
@@ -174,7 +175,7 @@ class Answers:
             scorer=None if scorer is None else named(scorer),
         )
         with errors_in_python():
-            exported = export(self.directory, view)
+            exported = rebuild(self.directory, view)
             _print_notes(exported.notices)
             if exported.problem is not None:
                 raise JobError(exported.problem)

@@ -22,7 +22,8 @@ from batchrun.publish.card import write_card
 from batchrun.publish.upload import check_export, stored_upload, upload_results
 from batchrun.report.texts import counted
 from batchrun.results.answer_counts import answer_lines
-from batchrun.results.export import Exported, export
+from batchrun.results.export import Exported
+from batchrun.results.refresh import rebuild
 from batchrun.results.run_directory import CARD, RESULTS
 from batchrun.results.view import FORMATS, View
 from batchrun.storage.urls import shown
@@ -101,7 +102,7 @@ def export_command(
     names = [*view.names, *([CARD] if card else [])]
     if upload is not None:
         check_export(run, upload, names)
-    exported = export(run, view)
+    exported = rebuild(run, view)
     _print_exported(exported)
     if card:
         click.echo(write_card(run), err=True)

@@ -6,12 +6,13 @@ from pathlib import Path
 from typing import Any
 
 from batchrun.answers.scores.scorers import NamedFunction
+from batchrun.checkpoint.lock import DirectoryLock
 from batchrun.checkpoint.reader import Checkpoint, Failures
 from batchrun.errors import RunDirectoryError
 from batchrun.records import AnswerSource, ModelTotals
 from batchrun.results.export import Exported, export
 from batchrun.results.run_directory import RESULTS, USAGE
-from batchrun.results.stamp import made_of, stamp, stamped
+from batchrun.results.stamp import MadeOf, made_of, stamp, stamped
 from batchrun.results.view import View
 
 
@@ -27,16 +28,47 @@ def refresh(directory: Path, scorer: NamedFunction | None = None) -> Exported:
     """
     if scorer is not None:
         return export(directory, View(scorer=scorer))
-    with Checkpoint(directory) as checkpoint:
-        now = made_of(directory, checkpoint)
-        found = stamped(directory, checkpoint, now)
+    now, found = _made_of(directory)
     if found is not None:
         return _exported(directory, found)
     exported = export(directory)
+    _stamp(directory, now, exported)
+    return exported
+
+
+def rebuild(directory: Path, view: View) -> Exported:
+    """Return what `export` returns, and always write; the next `refresh` need not, unless something changes.
+
+    That holds where no other process has the run directory at the end.
+
+    Args:
+        directory: of the run; the caller does not have its lock.
+        view: as for `export`.
+
+    Raises:
+        JobError: the view does not fit this run.
+        RunDirectoryError: there is no checkpoint, it cannot be read, or a file cannot be written.
+    """
+    if view != View():
+        return export(directory, view)
+    now, _ = _made_of(directory)
+    exported = export(directory)
+    with suppress(RunDirectoryError), DirectoryLock(directory):
+        _stamp(directory, now, exported)
+    return exported
+
+
+def _made_of(directory: Path) -> tuple[MadeOf | None, dict[str, Any] | None]:
+    """Return what results would be made of now, and what was found if they are already."""
+    with Checkpoint(directory) as checkpoint:
+        now = made_of(directory, checkpoint)
+        return now, stamped(directory, checkpoint, now)
+
+
+def _stamp(directory: Path, now: MadeOf | None, exported: Exported) -> None:
     if now is not None and not exported.lacks_input:
         with suppress(RunDirectoryError):  # as on a full disk: then the next run writes them again
             stamp(directory, now, _found(exported))
-    return exported
 
 
 def _found(exported: Exported) -> dict[str, Any]:

@@ -13,14 +13,16 @@ from harness.settled import failed, settle
 from batchrun.answers.scores.scorers import NamedFunction
 from batchrun.checkpoint import facts
 from batchrun.checkpoint.changes import forget_failed
+from batchrun.checkpoint.lock import DirectoryLock
 from batchrun.checkpoint.store import Store
 from batchrun.errors import RunDirectoryError
 from batchrun.records import Outcome, Usage
 from batchrun.results import refresh as refresh_module
 from batchrun.results import stamp as stamp_module
 from batchrun.results.export import Exported, export
-from batchrun.results.refresh import refresh
+from batchrun.results.refresh import rebuild, refresh
 from batchrun.results.state import is_fresh
+from batchrun.results.view import View
 
 OUT = Path("out")
 RESULTS = OUT / "results.parquet"
@@ -59,6 +61,26 @@ def test_results_that_are_as_they_were_written_are_not_written_again(monkeypatch
     assert first.scores
     assert first.answers
     assert RESULTS.stat() == before
+
+
+def test_results_that_were_rebuilt_are_not_written_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A rebuild itself always writes. A CSV file changes nothing about that."""
+    before = rebuild(OUT, View())
+    after_s = RESULTS.stat().st_mtime_ns
+    assert refreshed(monkeypatch) == (before, False)
+    assert rebuild(OUT, View()) == before
+    assert RESULTS.stat().st_mtime_ns > after_s
+    rebuild(OUT, View(format="csv"))
+    assert not refreshed(monkeypatch)[1]
+    rebuild(OUT, View(is_schemaless=True))
+    assert refreshed(monkeypatch)[1]
+
+
+def test_a_rebuild_leaves_a_directory_alone_that_another_process_has(monkeypatch: pytest.MonkeyPatch) -> None:
+    """That one writes results of its own."""
+    with DirectoryLock(OUT):
+        rebuild(OUT, View())
+    assert refreshed(monkeypatch)[1]
 
 
 def test_they_are_fresh_for_everybody_who_reads_them() -> None:
