@@ -29,7 +29,9 @@ CONFIRM_SHARE = 0.1
 """When an edit replaces more than this share of what is settled, the user has to agree."""
 
 _REPLACE_CURE = "add --yes to buy these answers, or use another -o DIR"
-_BATCH_CURE = "undo the edit to collect them, or to end them with --cancel before it; or add --yes to pay for both"
+_BATCH_CURE = (
+    "undo the edit, and run again to collect them, or with --cancel to end them; or add --yes to go on with the edit"
+)
 _JUDGE_CURE = "add --yes to buy these judgments; the answers stay"
 ENDPOINT_CURE = "add --yes to keep these answers, or use another -o DIR"
 

@@ -109,6 +109,7 @@ class BatchFigures(NamedTuple):
     failed: int
     expires_at_ms: int | None
     """Unix time."""
+    model: str = ""
 
 
 ENDED = "ended"

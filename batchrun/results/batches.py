@@ -42,7 +42,8 @@ def batch_figures(row: BatchRow, *, is_running: bool) -> BatchFigures:
         status = _ENDS.get(row.status, COLLECTED) if row.status else DROPPED
     elif row.step in _ON_ITS_WAY:
         status = "uploading" if is_running else "not_known" if row.step == CREATING else "not_sent"
-    return BatchFigures(row.id, row.name or "", status, row.requests, row.completed, row.failed, row.expires_at_ms)
+    counts = row.requests, row.completed, row.failed
+    return BatchFigures(row.id, row.name or "", status, *counts, row.expires_at_ms, row.model)
 
 
 def open_batches(batches: Iterable[BatchFigures]) -> tuple[BatchFigures, ...]:

@@ -12,10 +12,9 @@ from batchrun.job.catalogue import cost_text
 from batchrun.job.sections import Job
 from batchrun.prompts.count import left_s
 from batchrun.records import Parts, summed
-from batchrun.results.batches import batches_entry, cost_with
+from batchrun.results.batches import batches_entry, cost_with, open_batches
 from batchrun.results.endpoint_entries import endpoint_entries
 from batchrun.results.executions import execution_entries, pause_text, utc_text
-from batchrun.results.meanings import Meanings
 from batchrun.results.prices import PriceOf, has_price, price_entries, prices_at
 from batchrun.results.recorded import NO_FINDINGS, NOTHING_RECORDED, Findings, Recorded, Status
 from batchrun.results.run_directory import RESULTS, USAGE
@@ -225,7 +224,7 @@ def summarize(
         prompt_tokens=sums.usage.prompt_tokens,
         completion_tokens=sums.usage.completion_tokens,
         total_tokens=sums.usage.total_tokens,
-        **_costs(job, parts, prices, recorded.meanings, may_owe=status.state == "running" or recorded.unrecorded > 0),
+        **_costs(job, parts, prices, recorded, may_owe=status.state == "running" or recorded.unrecorded > 0),
         **findings.entries,
         simulated=simulated,
         set_aside_usd=max(0.0, round(recorded.set_aside.usd, 9)),  # sums of money leave a rest below nothing
@@ -253,14 +252,14 @@ def _engine(job: Job, recorded: Recorded) -> dict[str, Any] | None:
     }
 
 
-def _costs(job: Job, parts: Parts, prices: PriceOf, meanings: Meanings, *, may_owe: bool) -> dict[str, Any]:
+def _costs(job: Job, parts: Parts, prices: PriceOf, recorded: Recorded, *, may_owe: bool) -> dict[str, Any]:
     """Return the totals by model, the cost of the run, and the prices.
 
     Args:
         job: has the prices.
         parts: the totals, by source.
         prices: of each model at each endpoint.
-        meanings: what the names of endpoints stand for.
+        recorded: has the batches under way, and what the names of endpoints stand for.
         may_owe: whether requests may have been sent that are not recorded: without a price they may have cost anything.
     """
     models = model_rows({source: sums for source, sums in parts.items() if source.model}, prices)
@@ -271,11 +270,13 @@ def _costs(job: Job, parts: Parts, prices: PriceOf, meanings: Meanings, *, may_o
         if source.model not in job.asked_models and prices(source.endpoint, source.answering_model) is None
     }
     cost_usd = cost_of(models)
-    priced = dict.fromkeys([*(each["model"] for each in models), *(source.answering_model for source in parts)])
+    priced = [*(each["model"] for each in models), *(source.answering_model for source in parts)]
+    priced += [each.model for each in open_batches(recorded.batches)]
     if may_owe and unpriced:
         models = [{**each, "cost_usd": None} if each["model"] in unpriced else each for each in models]
         cost_usd = cost_of(models) if any(each["attempts"] for each in models) else None
-    return {"models": models, "cost_usd": cost_usd, "prices": price_entries(job, priced, parts, prices, meanings)}
+    entries = price_entries(job, dict.fromkeys(priced), parts, prices, recorded.meanings)
+    return {"models": models, "cost_usd": cost_usd, "prices": entries}
 
 
 def _times(recorded: Recorded, prices: PriceOf, settled: int) -> dict[str, Any]:

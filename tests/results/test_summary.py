@@ -7,7 +7,7 @@ import pytest
 
 from batchrun.endpoint.pool.budget import Amount
 from batchrun.job.sections import Input, Job, Model, Price
-from batchrun.records import AnswerSource, ModelTotals
+from batchrun.records import AnswerSource, BatchFigures, ModelTotals
 from batchrun.results.recorded import Recorded, Status
 from batchrun.results.summary import summarize
 
@@ -61,6 +61,20 @@ def test_a_model_that_refused_every_request_has_cost_nothing(refused: Status, te
     )
     parts = {AnswerSource("a"): ModelTotals(2, 2, 0, 2, 0, 300, 400, 700), AnswerSource("b"): ModelTotals(attempts=3)}
     assert summarize(job, Path("out"), refused, parts).cost_text == text
+
+
+@pytest.mark.parametrize(
+    ("prices", "text"),
+    [
+        ({"a": Price(input_usd_per_mtok=100)}, "0 USD, without that of batches under way"),
+        ({}, "no price known"),
+    ],
+)
+def test_before_a_batch_is_collected_the_price_of_its_model_is_known(prices: dict[str, Price], text: str) -> None:
+    job = Job(input=Input(path=("in.jsonl",)), prices=prices)
+    under_way = Recorded(batches=(BatchFigures(1, "batch_a", "in_progress", 40, 12, 0, None, "a"),))
+    found = summarize(job, Path("out"), Status(state="interrupted"), {}, recorded=under_way)
+    assert (found.cost_text, len(found.prices)) == (text, len(prices))
 
 
 def test_a_cost_of_nothing_is_not_shown_as_the_known_part() -> None:
