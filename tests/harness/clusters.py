@@ -123,7 +123,7 @@ class Cluster:
         self,
         rows: int | Sequence[Request],
         *,
-        workers: int = 4,
+        workers: int | Callable[[], int] = 4,
         limit: Callable[[Strides], Limit] = lambda strides: Limit(5_000, strides=strides),
         most_each: int = 1_000,
         ceiling: int | None = None,
@@ -145,7 +145,12 @@ class Cluster:
             own = {"": lambda: self._another(limit, most_each)} if self.own else None
             self.endpoints = Endpoints({"": self.keeper}, asyncio.get_running_loop().time, own=own, ceiling=ceiling)
             self.driver = driver = Driver(
-                self.hire, self.endpoints, listeners, Recorder(self._on_outcome), workers=lambda: workers, till=till
+                self.hire,
+                self.endpoints,
+                listeners,
+                Recorder(self._on_outcome),
+                workers=workers if callable(workers) else lambda: workers,
+                till=till,
             )
             next_to_it = None if meanwhile is None else asyncio.ensure_future(meanwhile(self, driver))
             async with asyncio.timeout(_MOST_S):

@@ -1,13 +1,15 @@
-"""Nodes that join, have another version or too little memory, and an object store that is full."""
+"""Nodes that join, have another version or too little memory, a head that dies, and an object store that is full."""
 
 import json
+import os
 import re
 import shutil
+import signal
 import subprocess
 import sys
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +18,7 @@ import pyarrow.parquet as pq
 from harness.ray_cluster import MODEL, Run
 from harness.reference import ROOT
 from on_ray.books import Books, keeping
-from on_ray.nodes import Node, Nodes
+from on_ray.nodes import Node, Nodes, nodes_of
 from on_ray.runs import check_results, started
 
 SLOTS, ROWS = 40, 1_500
@@ -149,3 +151,25 @@ def test_an_object_store_that_is_full_costs_no_row(tmp_path: Path, nodes: Nodes)
         assert [(row["status"], row["attempts"]) for row in rows] == [("completed", 1)] * 600
         assert books.again == []
     assert "Traceback" not in run.text
+
+
+def test_a_head_that_dies_holds_up_no_answers(tmp_path: Path) -> None:
+    """Workers and driver know each other; only new workers would need the head."""
+    folder = tmp_path / "run"
+    with nodes_of(2) as own, keeping(Books(SLOTS, (0.3, 1.5)), own.data_address) as books:
+        run = started(folder, own, books, 1_500, "-c", SLOTS)
+        run.wait_until(lambda: len(books.requests) > 200)
+        os.kill(gcs_of(own), signal.SIGKILL)
+        assert run.wait() == 0, run.text
+        check_results(folder, 1_500)
+        assert books.again == []
+
+
+def gcs_of(nodes: Nodes) -> int:
+    """Return the process id of the head's server."""
+    for each in Path("/proc").iterdir():
+        with suppress(OSError):
+            command = (each / "cmdline").read_bytes() if each.name.isdigit() else b""
+            if b"/gcs_server\0" in command and str(nodes.folder).encode() in command:
+                return int(each.name)
+    raise AssertionError("there is none")

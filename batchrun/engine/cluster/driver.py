@@ -23,6 +23,7 @@ from batchrun.engine.cluster.places import fill_places, lost_text
 from batchrun.engine.cluster.post import Handle, Post, WorkerDied, WorkerUnavailable
 from batchrun.engine.cluster.routes import closed_by
 from batchrun.engine.cluster.shipping import Inbox, Recorder
+from batchrun.engine.cluster.silence import stop_of
 from batchrun.engine.cluster.till import NO_GRANT, Till
 from batchrun.records import Stop
 
@@ -67,7 +68,7 @@ class Driver(Overview):
             endpoints: that they send to.
             listeners: what to report to.
             recorder: the checkpoint; no rows are given while it is behind.
-            workers: returns how many there should be now; never fewer than before.
+            workers: returns how many there should be now, never fewer than before; raises `ClusterLost`.
             till: shares the caps; None where the job has none.
             say: takes a line of the log.
             room: returns what workers need and what is free; see `Hiring`.
@@ -76,10 +77,9 @@ class Driver(Overview):
         hiring, leases = Hiring(hire, say=say, now_s=self._loop.time, room=room), Leases(recorder.model_id)
         super().__init__(hiring, endpoints, leases, self._loop.time)
         self._inbox = Inbox(leases, recorder, listeners.on_outcome)
-        self._listeners = listeners
+        self._listeners, self._hungry = listeners, asyncio.Event()
         self._till, self._outages, self._neighbours = till, Outages(), Neighbours(is_needed=endpoints.has_own)
         self._workers, self._may_admit, self._say = workers, recorder.has_room, say
-        self._hungry = asyncio.Event()
 
     def stop(self, stop: Stop) -> None:
         """Send nothing more; `run` returns when all that is in flight is answered. The first reason is kept."""
@@ -100,7 +100,7 @@ class Driver(Overview):
                 for helper in helpers:
                     helper.cancel()
         except BaseExceptionGroup as errors:
-            raise errors.exceptions[0] from None
+            self.stop(stop_of(errors.exceptions[0]))
         finally:
             for post in self.posts.values():
                 post.handle.kill()

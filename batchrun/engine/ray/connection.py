@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from batchrun.engine.ray.head import check_head, uses_tls
+from batchrun.engine.ray.lookout import Lookout
 from batchrun.errors import JobError
 from batchrun.job.engine import Engine, host_and_port
 
@@ -46,8 +47,8 @@ _OTHER_VERSIONS = re.compile(r"Version mismatch:.*?Ray: (\S+)\s+Python: (\S+).*?
 class Connection:
     """A cluster that this process has joined."""
 
-    def __init__(self, ray: Any) -> None:
-        self._ray = ray
+    def __init__(self, ray: Any, lookout: Lookout) -> None:
+        self._ray, self._lookout = ray, lookout
         self.is_encrypted = uses_tls()
         """Whether messages between its nodes are."""
 
@@ -59,7 +60,7 @@ class Connection:
         """Return how many processors a worker needs, and how many are free; empty where it needs none."""
         if not cpus:
             return ""
-        free, all_of = (each.get("CPU", 0) for each in (self._ray.available_resources(), self._ray.cluster_resources()))
+        free, all_of = self._lookout.seen.free_cpus, self._lookout.seen.all_cpus
         needed = "1 processor" if cpus == 1 else f"{cpus:g} processors"
         are = "is" if free == 1 else "are"
         return (
@@ -78,7 +79,12 @@ class Connection:
 
     @property
     def _nodes(self) -> list[dict[str, Any]]:
-        return [node for node in self._ray.nodes() if node["Alive"]]
+        return self._lookout.seen.nodes
+
+    @property
+    def trouble(self) -> str:
+        """Why the cluster can start no workers for this process, for people; empty while nothing is known."""
+        return self._lookout.trouble
 
 
 @contextlib.contextmanager
@@ -100,7 +106,8 @@ def connected(engine: Engine, say: Callable[[str], None]) -> Iterator[Connection
         raise JobError(f'{origin} = "{address}"; {problem}') from None
     ray = _imported()
     if ray.is_initialized():
-        yield Connection(ray)
+        with _connection(ray) as connection:
+            yield connection
         return
     if address == _LOCAL:
         say("starting Ray on this machine …")
@@ -111,10 +118,17 @@ def connected(engine: Engine, say: Callable[[str], None]) -> Iterator[Connection
         check_head(origin, address, *head)
     _join(ray, origin, address)
     try:
-        with _silent():
-            yield Connection(ray)
+        with _silent(), _connection(ray) as connection:
+            yield connection
     finally:
         ray.shutdown()
+
+
+@contextlib.contextmanager
+def _connection(ray: Any) -> Iterator[Connection]:
+    lookout = Lookout(ray)
+    with lookout.looking():
+        yield Connection(ray, lookout)
 
 
 @contextlib.contextmanager

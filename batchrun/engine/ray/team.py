@@ -16,6 +16,7 @@ from batchrun.engine.cluster.endpoints import Endpoints
 from batchrun.engine.cluster.keeper import Keeper
 from batchrun.engine.cluster.post import Handle
 from batchrun.engine.cluster.setup import Known, Setup, split_rates
+from batchrun.engine.cluster.silence import Silence
 from batchrun.engine.cluster.till import Till
 from batchrun.engine.links import Link, Links
 from batchrun.engine.prepared import Prepared
@@ -82,18 +83,24 @@ class RayTeam:
 
             return RayHandle(dataclasses.replace(setup), accesses_of, cpus=job.engine.cpus_per_worker)
 
+        silence = Silence(asyncio.get_running_loop().time, lambda: self._connection.trouble)
         driver = Driver(
             hire,
             self._endpoints(links, own, ceilings),
             listeners,
             prepared.store,
-            workers=lambda: self.workers,
+            workers=lambda: self._heard_workers(silence, driver),
             till=None if prepared.budget is None else Till(prepared.budget),
             say=prepared.progress.say,
             room=lambda: self._connection.room(job.engine.cpus_per_worker),
         )
         driver.leases.fallbacks = job.fallbacks
         return driver
+
+    def _heard_workers(self, silence: Silence, driver: Driver) -> int:
+        """Return how many workers there should be; raise `ClusterLost` when the cluster is lost."""
+        silence.check(post.heard_s for post in driver.posts.values())
+        return self.workers
 
     def _endpoints(self, links: Links, own: Collection[str], ceilings: Mapping[str, int]) -> Endpoints:
         """Return the endpoints; `own`: those of which each node has its own."""

@@ -13,15 +13,59 @@ import pytest
 
 from batchrun.engine.ray import connection, head
 from batchrun.engine.ray.connection import Connection, connected
+from batchrun.engine.ray.lookout import Lookout
 from batchrun.engine.ray.team import RayTeam
 from batchrun.errors import JobError
 from batchrun.job.engine import Engine
 
 
+class Ray:
+    """What is used of Ray to join a cluster; its head answers with `problem`."""
+
+    def __init__(self, problem: str = "") -> None:
+        self.problem, self.joined = problem, list[str]()
+        self.token: str | None = None
+        self.known: list[Any] = []
+        self.free: dict[str, float] = {}
+
+    def nodes(self) -> list[Any]:
+        return self.known
+
+    def available_resources(self) -> dict[str, float]:
+        return self.free
+
+    def cluster_resources(self) -> dict[str, float]:
+        return {"CPU": 4.0}
+
+    def get_runtime_context(self) -> Any:
+        return SimpleNamespace(get_node_id=lambda: "n")
+
+    def is_initialized(self) -> bool:
+        return False
+
+    def knock(self, address: str) -> None:
+        if self.problem:
+            raise ConnectionError(self.problem)
+
+    def init(self, *, address: str, **_: Any) -> None:
+        self.joined.append(address)
+        self.token = os.environ.get("RAY_AUTH_TOKEN")
+
+    def shutdown(self) -> None:
+        pass
+
+
 def cluster(*nodes: tuple[bool, dict[str, float]]) -> Connection:
     """Return the connection to a cluster of these nodes: whether each is alive, and what it has."""
-    known = [{"Alive": is_alive, "Resources": resources} for is_alive, resources in nodes]
-    return Connection(SimpleNamespace(nodes=lambda: known))
+    known = [{"Alive": is_alive, "Resources": resources, "NodeID": "n"} for is_alive, resources in nodes]
+    return seen_as(known, {})
+
+
+def seen_as(nodes: list[Any], free: dict[str, float]) -> Connection:
+    """Return the connection to a cluster of which Ray says this."""
+    stub = Ray()
+    stub.known, stub.free = nodes, free
+    return Connection(stub, Lookout(stub))
 
 
 HEAD: tuple[bool, dict[str, float]] = True, {"memory": 1e9}
@@ -65,8 +109,7 @@ def test_a_worker_that_needs_no_processor_is_on_every_node() -> None:
 )
 def test_the_room_is_what_is_free_next_to_workers_that_are_starting(cpus: float, free: Any, text: str) -> None:
     """Ray counts a processor as taken as soon as it starts a worker's process, which may take long."""
-    ray = SimpleNamespace(available_resources=lambda: free, cluster_resources=lambda: {"CPU": 4.0})
-    assert Connection(ray).room(cpus) == (f"{text} those of workers that Ray is starting" if text else "")
+    assert seen_as([], free).room(cpus) == (f"{text} those of workers that Ray is starting" if text else "")
 
 
 def test_the_job_may_say_how_many_workers_there_are() -> None:
@@ -79,28 +122,6 @@ def team(connection: Connection, **settings: Any) -> RayTeam:
     made = RayTeam(SimpleNamespace(engine=Engine(kind="ray", **settings)))  # type: ignore[arg-type]  # all that it reads
     made._connection = connection
     return made
-
-
-class Ray:
-    """What is used of Ray to join a cluster; its head answers with `problem`."""
-
-    def __init__(self, problem: str = "") -> None:
-        self.problem, self.joined = problem, list[str]()
-        self.token: str | None = None
-
-    def is_initialized(self) -> bool:
-        return False
-
-    def knock(self, address: str) -> None:
-        if self.problem:
-            raise ConnectionError(self.problem)
-
-    def init(self, *, address: str, **_: Any) -> None:
-        self.joined.append(address)
-        self.token = os.environ.get("RAY_AUTH_TOKEN")
-
-    def shutdown(self) -> None:
-        pass
 
 
 @pytest.fixture(autouse=True)
