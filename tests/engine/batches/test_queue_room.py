@@ -61,6 +61,31 @@ def test_alone_the_next_batches_have_half_the_tokens_and_come_later_each_time(mo
     assert queue.waited_s() == 5
 
 
+def test_the_largest_that_was_not_taken_counts_and_not_the_last_one(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The last one may be a rest of a few requests: half of it would be batches of one request."""
+    queue = Room(monkeypatch)
+    for others, (requests, tokens) in zip(
+        (3, 2, 1, 0), [(100, 1_000.0), (100, 1_200.0), (1, 9.0), (3, 30.0)], strict=True
+    ):
+        queue.room.refused(Shipment(ROW._replace(requests=requests), tokens=tokens), others=others)
+    assert queue.planner.most_tokens == {"m": 600.0}
+    queue.waited_s()
+    queue.room.refused(Shipment(ROW, tokens=500.0), others=0)
+    assert queue.planner.most_tokens == {"m": 250.0}
+
+
+def test_where_one_of_the_own_has_just_ended_the_size_stays(monkeypatch: pytest.MonkeyPatch) -> None:
+    """It filled the queue when the others were not taken; their replies come after its own."""
+    queue = Room(monkeypatch)
+    queue.room.refused(Shipment(ROW, tokens=1_000.0), others=2)
+    queue.room.took()
+    queue.room.refused(Shipment(ROW, tokens=1_000.0), others=0)
+    assert queue.planner.most_tokens == {}
+    assert queue.waited_s() == 5
+    queue.room.refused(Shipment(ROW, tokens=1_000.0), others=0)
+    assert queue.planner.most_tokens == {"m": 500.0}
+
+
 def test_a_batch_of_one_request_cannot_be_smaller(monkeypatch: pytest.MonkeyPatch) -> None:
     """Nor is a size guessed where none is known, as of a batch of an earlier execution."""
     queue = Room(monkeypatch)
