@@ -167,12 +167,17 @@ def free_s(scenario: Scenario, until_s: float, step_s: float = 0.05) -> float:
     )
 
 
-def measure(scenario: Scenario, limit: object) -> tuple[float, float]:
+def measure(scenario: Scenario, limit: object, endpoint: Endpoint | None = None) -> tuple[float, float]:
     """Return the share of the capacity that was used, and the share of requests rejected.
 
     Capacity is the time of all free slots; for a server that queues, its throughput; for one with a rate, that rate.
+
+    Args:
+        scenario: server and rows.
+        limit: the controller of the limit.
+        endpoint: the scenario's server, for callers that look at it afterwards; a new one unless given.
     """
-    endpoint = scenario.endpoint()
+    endpoint = endpoint or scenario.endpoint()
     run = send_all(endpoint, scenario.rows, limit=limit)
     assert len(run.outcomes) == scenario.rows
     assert not run.failed, run.failed[:3]

@@ -13,7 +13,7 @@ from batchrun.endpoint.pool.rules import Policy
 from batchrun.records import Fault, Paused, Reply, Request, Resumed, Spent
 
 Result = Reply | Fault
-SLOTS = 50
+SLOTS = 20
 
 
 def slots(now_s: float) -> int:
@@ -31,9 +31,9 @@ OUTAGES: dict[str, Callable[[], Result] | None] = {
     "limit 0": None,
 }
 PLACES = {
-    "start": (2_000, 0.0),
-    "middle": (4_000, 0.5),
-    "end": (2_000, 0.95),
+    "start": (800, 0.0),
+    "middle": (1_600, 0.5),
+    "end": (800, 0.95),
     "three rows": (3, 0.0),
     "one row": (1, 0.0),
 }
@@ -115,14 +115,14 @@ def test_an_outage_of_one_model_costs_it_no_row_and_the_other_no_time(kind: str,
         return fault()
 
     endpoint = Endpoint(slots, trouble=trouble)
-    rows = of_two_models(3_000)
+    rows = of_two_models(1_200)
     undisturbed_s = send_all(Endpoint(slots), rows, limit=Limit(1_000)).ended_s
     run = send_all(endpoint, rows, limit=Limit(1_000), policy=Policy(max_attempts=1))
     assert run.stop is None
     assert not run.failed
     assert len(run.outcomes) == len(rows)
     if length_s > undisturbed_s:  # then the other model is done by then
-        assert {outcome.model for outcome in run.outcomes[4_500:]} == {"n"}
+        assert {outcome.model for outcome in run.outcomes[1_800:]} == {"n"}
     assert [type(event) for event in run.events if isinstance(event, Paused | Resumed)] == [Paused, Resumed]
     assert {event.model for event in run.events if isinstance(event, Paused | Resumed)} == {"n"}
     assert sent.total() < SLOTS * 20 + 120
@@ -143,7 +143,7 @@ def test_an_outage_of_a_night_costs_two_probes_a_minute(rows: int) -> None:
 def test_a_canary_is_sent_only_where_rows_cannot_show_whether_the_endpoint_works() -> None:
     """In the middle of a run rows probe; one probe in eight may be a canary, and none of these costs anything."""
     outage = Outage("500", 10.0, 70.0)
-    run = send_all(outage.endpoint, 4_000, limit=Limit(1_000))
+    run = send_all(outage.endpoint, 1_600, limit=Limit(1_000))
     assert outage.sent[CANARY] <= 60 / 8
     assert run.count(Spent) == 0
 
@@ -160,11 +160,11 @@ def test_the_learned_limit_is_back_at_once(kind: str) -> None:
         return trouble(now_s, body)
 
     outage.endpoint.trouble = watch
-    run = send_all(outage.endpoint, 4_000, limit=Limit(1_000))
+    run = send_all(outage.endpoint, 1_600, limit=Limit(1_000))
     before = max(level for time_s, level in levels.items() if 8 < time_s < 10)
     answering_s = min(time_s for time_s, level in levels.items() if time_s > 40 and level)
     after = max(level for time_s, level in levels.items() if answering_s <= time_s < answering_s + 0.5)
-    assert len(run.outcomes) == 4_000
+    assert len(run.outcomes) == 1_600
     assert before >= 0.9 * SLOTS
     assert after >= 0.9 * before
 
@@ -175,9 +175,9 @@ def test_an_outage_that_comes_and_goes_loses_no_row() -> None:
     def trouble(now_s: float, body: bytes) -> Result | None:
         return refusal(500) if now_s % 10 < 6 and now_s < 600 else None
 
-    run = send_all(Endpoint(slots, trouble=trouble), 8_000, limit=Limit(1_000), policy=Policy(max_attempts=1))
+    run = send_all(Endpoint(slots, trouble=trouble), 3_200, limit=Limit(1_000), policy=Policy(max_attempts=1))
     assert not run.failed
-    assert len(run.outcomes) == 8_000
+    assert len(run.outcomes) == 3_200
 
 
 def test_long_answers_that_began_before_an_outage_hide_nothing() -> None:

@@ -51,9 +51,9 @@ def test_workers_together_use_the_slots_of_a_hidden_limit(slots, rows, least, mo
 
 def test_workers_follow_a_limit_that_moves() -> None:
     """Down to a quarter, and back."""
-    endpoint = Endpoint(steps((0, 200), (20, 50), (60, 200)), lognormal(0.3))
+    endpoint = Endpoint(steps((0, 100), (20, 25), (60, 100)), lognormal(0.3))
     cluster = Cluster(endpoint)
-    cluster.run(16_000)
+    cluster.run(8_000)
     assert used(endpoint) >= 0.92
     assert endpoint.rejected <= 0.015 * endpoint.received
 
@@ -62,7 +62,7 @@ def test_the_ceiling_is_never_passed() -> None:
     """The server would take any number."""
     endpoint = Endpoint(lambda now_s: 10_000, lognormal(0.3))
     cluster = Cluster(endpoint)
-    cluster.run(10_000, limit=lambda strides: Limit(100, strides=strides))
+    cluster.run(3_000, limit=lambda strides: Limit(100, strides=strides))
     assert endpoint.peak_sent == 100
 
 
@@ -79,7 +79,7 @@ def test_answers_that_get_lost_are_asked_for_again_and_count_once() -> None:
 def test_a_worker_has_no_outcome_for_longer_than_a_tenth_of_a_second() -> None:
     """It would take that with it when it dies: three messages of at most 15 ms, and 50 ms for which it collects."""
     cluster = Cluster(Endpoint(lambda now_s: 40, lognormal(0.3)), lag_s=0.010)
-    cluster.run(4_000)
+    cluster.run(2_000)
     assert 0.05 < max(cluster.delays_s) < 0.1
 
 
@@ -150,8 +150,8 @@ def test_an_interrupted_run_drains_all_workers() -> None:
     assert cluster.ended_s < 6
 
 
-@pytest.mark.parametrize("slots", [40, 3])
-def test_what_may_be_in_flight_is_known_also_before_workers_report_it(slots: int) -> None:
+@pytest.mark.parametrize(("slots", "rows"), [(40, 400), (3, 60)])
+def test_what_may_be_in_flight_is_known_also_before_workers_report_it(slots: int, rows: int) -> None:
     """A run that is interrupted says what it waits for; answers that take long are not reported for up to a second."""
     endpoint = Endpoint(lambda now_s: slots, lognormal(3.0))
     cluster = Cluster(endpoint)
@@ -165,7 +165,7 @@ def test_what_may_be_in_flight_is_known_also_before_workers_report_it(slots: int
             assert not truly or driver.drain_s(600.0, is_stream=False) > 0
             seen.append((truly, driver.in_flight, driver.most_in_flight))
 
-    cluster.run(400, meanwhile=look)
+    cluster.run(rows, meanwhile=look)
     assert any(truly > reported for truly, reported, _ in seen)
     busy = [(truly, most) for truly, _, most in seen if truly]
     assert sum(most for _, most in busy) < 1.5 * sum(truly for truly, _ in busy)
