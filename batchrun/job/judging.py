@@ -74,6 +74,7 @@ def judge_job(job: Job, limits: Limits | None = None) -> Job:
         limits=limits or job.limits,
         output=Output(dir=str(folder), keep=JUDGED),
         response=Response(schema=judge.answer_schema, mode=judge.mode),
+        engine=job.engine,
         prices=job.prices,
     )
 

@@ -6,6 +6,7 @@ from typing import Any
 import pytest
 
 from batchrun.errors import JobError
+from batchrun.job.engine import Engine
 from batchrun.job.file import load_job
 from batchrun.job.judge import Judge
 from batchrun.job.judging import judge_job, stated_setting
@@ -75,6 +76,13 @@ def test_the_judge_has_the_limits_and_the_endpoint_of_the_job() -> None:
     assert not other.input.dedupe
     keyed = judge_job(job(judge=Judge(model="j", endpoint={"api_key_env": "KEY"})))
     assert keyed.endpoint == Endpoint(api_key_env="KEY", base_url=job().endpoint.base_url)
+
+
+def test_the_judge_is_asked_from_where_the_job_sends() -> None:
+    """Also by the workers of a cluster: a base URL of loopback means their nodes."""
+    engine = Engine(kind="ray", address="10.0.0.1:6379", workers=3)
+    assert judge_job(job(engine=engine)).engine == engine
+    assert judge_job(job()).engine.kind == "local"
 
 
 def test_what_changed_is_named_as_the_job_file_names_it() -> None:
