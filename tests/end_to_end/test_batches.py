@@ -143,6 +143,8 @@ def test_what_a_batch_has_left_that_ended_meanwhile_is_sent_by_the_command_that_
     endpoint.change(batch_lines_per_s=None, batch_window_s=1000.0)
     finished = run(*BY_BATCH)
     assert finished.code == 0, finished.stderr
+    notices = {"expired": "has expired: ", "cancelled": "was cancelled at the provider: ", "deleted": "are gone at the"}
+    assert notices[end] in finished.stderr
     assert (state()["rows"], state()["completed"]) == (40, 40)
     assert books(endpoint)["created"] == 2
     if end != "deleted":

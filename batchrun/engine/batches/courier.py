@@ -108,9 +108,10 @@ class Courier:
         if state.status == FAILED:
             return await self._failed(shipment, state)
         result = await self.collector.collect(shipment.row, state)
-        if state.status == "expired":
+        if state.status == "expired" or (state.status == "cancelled" and not shipment.is_cancelled):
             left = f"{len(result.again):,} of {counted(shipment.row.requests, 'request')}"
-            self.say(f"batch {shipment.row.id} has expired: {left} have no answer, and are open again")
+            how = "has expired" if state.status == "expired" else "was cancelled at the provider"
+            self.say(f"batch {shipment.row.id} {how}: {left} have no answer, and are open again")
         shipment.become(noted(shipment.row, state)._replace(step=COLLECTED))
         return Delivered(result)
 
