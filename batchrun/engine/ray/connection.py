@@ -54,15 +54,24 @@ class Connection:
 
     def nodes_with(self, cpus: float) -> int:
         """Return how many nodes that are alive have so many processors: the head of a cluster often has none."""
-        return sum(node["Resources"].get("CPU", 0) >= cpus for node in self._nodes)
+        return sum(1 for _ in self._with(cpus))
+
+    def machines_with(self, cpus: float) -> int:
+        """Return on how many machines these nodes are: several nodes may be on one."""
+        return len({node["NodeManagerAddress"] for node in self._with(cpus)})
+
+    def _with(self, cpus: float) -> Iterator[dict[str, Any]]:
+        return (node for node in self._nodes if node["Resources"].get("CPU", 0) >= cpus)
 
     def room(self, cpus: float) -> str:
-        """Return how many processors a worker needs, and how many are free; empty where it needs none."""
+        """Return how many processors a worker needs, and how many there are for it; empty where it needs none."""
         if not cpus:
             return ""
         free, all_of = self._lookout.seen.free_cpus, self._lookout.seen.all_cpus
         needed = "1 processor" if cpus == 1 else f"{cpus:g} processors"
         are = "is" if free == 1 else "are"
+        if not self.nodes_with(cpus):
+            return f"each needs {needed}, and no node has so many; lower engine.cpus_per_worker, or add such a node"
         return (
             f"each needs {needed}, and {free:g} of the {all_of:g} of the cluster {are} free, not counting those of "
             "workers that Ray is starting"

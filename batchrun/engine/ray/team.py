@@ -119,7 +119,7 @@ class RayTeam:
             asyncio.get_running_loop().time,
             own={name: partial(of_one_more_node, name) for name in own},
             ceiling=self._job.limits.max_concurrency if own else links.ceiling,
-            nodes=lambda: self._connection.nodes_with(self._job.engine.cpus_per_worker),
+            nodes=lambda: self._connection.machines_with(self._job.engine.cpus_per_worker),
         )
 
     def _handed_over(self, prepared: Prepared, name: str, node: str) -> Access:

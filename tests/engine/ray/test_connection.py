@@ -109,7 +109,26 @@ def test_a_worker_that_needs_no_processor_is_on_every_node() -> None:
 )
 def test_the_room_is_what_is_free_next_to_workers_that_are_starting(cpus: float, free: Any, text: str) -> None:
     """Ray counts a processor as taken as soon as it starts a worker's process, which may take long."""
-    assert seen_as([], free).room(cpus) == (f"{text} those of workers that Ray is starting" if text else "")
+    nodes = [{"Alive": True, "Resources": {"CPU": 4.0}, "NodeID": "n"}]
+    assert seen_as(nodes, free).room(cpus) == (f"{text} those of workers that Ray is starting" if text else "")
+
+
+def test_processors_that_no_node_has_are_named_with_the_cure() -> None:
+    """Together they may have more than enough."""
+    text = cluster(NODE, NODE).room(6)
+    assert text == "each needs 6 processors, and no node has so many; lower engine.cpus_per_worker, or add such a node"
+
+
+def test_several_nodes_on_a_machine_are_one_machine() -> None:
+    """They share the server there. Those of other machines count, and those without room for a worker do not."""
+    here, there = "10.0.0.1", "10.0.0.2"
+    nodes = [(here, 4.0), (here, 4.0), (there, 4.0), ("10.0.0.3", 0.0)]
+    known = [
+        {"Alive": True, "Resources": {"CPU": cpus}, "NodeID": "n", "NodeManagerAddress": address}
+        for address, cpus in nodes
+    ]
+    assert (seen_as(known, {}).machines_with(1), seen_as(known[:2], {}).machines_with(1)) == (2, 1)
+    assert seen_as(known, {}).nodes_with(1) == 3
 
 
 def test_the_job_may_say_how_many_workers_there_are() -> None:
