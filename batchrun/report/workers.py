@@ -33,5 +33,6 @@ def lost_text(lost: int, put_back: int) -> str:
     """Return how many workers have died, and what became of their rows; empty where none has."""
     if not lost:
         return ""
-    rows = f"; {counted(put_back, 'row')} that they had went to others" if put_back else ""
+    they, were = "it" if lost == 1 else "they", "was" if put_back == 1 else "were"
+    rows = f"; {counted(put_back, 'row')} that {they} had {were} put back for others" if put_back else ""
     return f"{counted(lost, 'worker')} lost{rows}"

@@ -37,7 +37,9 @@ def test_a_line_shows_each_of_a_few_workers_and_who_is_not_at_work(given: list[W
     [
         (0, 0, ""),
         (1, 0, "1 worker lost"),
-        (2, 1_200, "2 workers lost; 1,200 rows that they had went to others"),
+        (1, 11, "1 worker lost; 11 rows that it had were put back for others"),
+        (1, 1, "1 worker lost; 1 row that it had was put back for others"),
+        (2, 1_200, "2 workers lost; 1,200 rows that they had were put back for others"),
     ],
 )
 def test_workers_that_were_lost_are_shown_with_their_rows(lost: int, put_back: int, text: str) -> None:

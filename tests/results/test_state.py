@@ -149,14 +149,14 @@ def test_the_workers_of_a_cluster_are_known_while_the_run_runs_and_those_lost_al
     assert engine is not None
     assert engine["workers"] == [each._asdict() for each in now]
     (line,) = (line for line in counts_lines(summary_of(OUT)) if line.startswith("workers"))
-    assert line == "workers   2 workers: 3 – (1 silent); 2 workers lost; 90 rows that they had went to others"
+    assert line == "workers   2 workers: 3 – (1 silent); 2 workers lost; 90 rows that they had were put back for others"
     (OUT / "run.json").write_text(json.dumps({"state": "stopped"}))
     assert figures_of(OUT).workers == ()
     ended = [WorkerFigures(1, "n", 0, 0, 0, "ended", 5), WorkerFigures(2, "m", 0, 0, 0, "ended")]
     noted = [each._asdict() for each in ended]
     assert summary_of(OUT).engine == {"kind": "local", "workers": noted, "workers_lost": 2, "put_back": 90}
     (line,) = (line for line in counts_lines(summary_of(OUT)) if line.startswith("workers"))
-    assert line == "workers   2 workers lost; 90 rows that they had went to others"
+    assert line == "workers   2 workers lost; 90 rows that they had were put back for others"
 
 
 SHOWN = ("name", "requests", "throttled", "cost_usd", "in_flight", "limit", "state", "since", "message")
