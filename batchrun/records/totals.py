@@ -131,7 +131,7 @@ class WorkerFigures(NamedTuple):
     state: str = "open"
     """`open`, `silent` (others have its slots, it has its rows), `starting`, or `ended` with the run."""
     answered: int = 0
-    """Rows that it has given an outcome in this execution; those of a dead one in the same place do not count."""
+    """Rows that it has given an outcome in this execution, with those of dead ones in the same place."""
 
     @property
     def has_ended(self) -> bool:

@@ -232,7 +232,7 @@ class Driver(Overview):
         """Take a worker's word."""
         post, now_s = self.posts[place], self._loop.time()
         counted = self._inbox.take(place, word.outcomes)
-        post.answered += counted
+        self.answered[place] += counted
         lasted_s = max(now_s - post.heard_s, 1e-3)
         post.rate_per_s += 0.2 * (counted / lasted_s - post.rate_per_s)
         post.word, post.heard_s = word, now_s

@@ -1,5 +1,6 @@
 """What is known about a run that workers carry out, by their last words: the figures that a `Pool` has too."""
 
+from collections import Counter
 from collections.abc import Callable
 
 from batchrun.engine.cluster.endpoints import Endpoints
@@ -34,6 +35,8 @@ class Overview:
         self.closed: dict[str, Stop] = {}
         """The models that nothing more is sent to, wherever they are served, and why."""
         self.stopping: Stop | None = None
+        self.answered = Counter[int]()
+        """How many rows the workers of each place have given an outcome, those that have died too."""
         self.lost = 0
         """How many workers have died."""
 
@@ -50,11 +53,11 @@ class Overview:
     def _figures(self, place: int) -> WorkerFigures:
         post = self.posts.get(place)
         if post is None:
-            return WorkerFigures(place + 1, self.hiring.nodes[place], 0, 0, 0, "starting")
+            return WorkerFigures(place + 1, self.hiring.nodes[place], 0, 0, 0, "starting", self.answered[place])
         in_flight, limit = self._slots(place)
         is_silent = any(keeper.is_lent(place) for keeper in post.keepers.values())
         rows, state = self.leases.count(place), "silent" if is_silent else "open"
-        return WorkerFigures(place + 1, post.handle.node, in_flight, limit, rows, state, post.answered)
+        return WorkerFigures(place + 1, post.handle.node, in_flight, limit, rows, state, self.answered[place])
 
     def _slots(self, place: int) -> tuple[int, int]:
         """Return what a worker has in flight, by its last word, and what it may have, at all endpoints."""

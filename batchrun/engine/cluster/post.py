@@ -51,7 +51,6 @@ class Post:
         self.numbered: set[str] = set()  # models whose number it knows
         self.dictionary: Dictionary | None = None  # what it packs answers with
         self.is_given = False  # whether it was given rows since its last word
-        self.answered = 0  # rows that it has given an outcome
         self.rate_per_s = 0.0  # outcomes of late
         self.heard_s = now_s
         self.asked_s: float | None = None  # since when an exchange is under way

@@ -107,6 +107,7 @@ def test_what_a_dead_worker_had_is_sent_again_and_nothing_else(seed: int) -> Non
     assert rows_of(cluster) == list(range(4_000))
     assert endpoint.accepted - 4_000 <= had
     assert had <= cluster.driver.lost * 40
+    assert sum(each.answered for each in cluster.driver.workers) == 4_000
 
 
 def test_a_worker_that_is_cut_off_for_a_while_loses_nothing() -> None:
