@@ -13,6 +13,7 @@ from batchrun import __version__
 from batchrun.checkpoint.reader import Checkpoint
 from batchrun.errors import RunDirectoryError
 from batchrun.job.sections import Job
+from batchrun.report.batches import BatchTable, batch_table, ended_texts
 from batchrun.report.cells import cut
 from batchrun.report.charts import Chart, bars, chart_of, is_barred
 from batchrun.report.clock import Clock
@@ -29,6 +30,7 @@ from batchrun.report.table import Layout, layout_of
 from batchrun.report.tally import Tally, tally
 from batchrun.report.texts import agreement_text, duration_text, stated_text
 from batchrun.results.answer_counts import answer_lines
+from batchrun.results.batches import figures_in
 from batchrun.results.columns import SCORE
 from batchrun.results.export import export
 from batchrun.results.replace import replacing
@@ -154,6 +156,7 @@ def _comparable(counted: Sequence[Labels]) -> list[str]:
 
 def _page(summary: Summary, job: Job, found: Tally, answers: _Answers, history: tuple[Sequence[Event], _Plots]) -> Page:
     events, plots = history
+    now = datetime.now().astimezone()
     clock = Clock(0, 0) if found.timeline is None else found.timeline.clock
     scorer = read_scorer(Path(summary.results))
     is_jobs = scorer is None or not scorer.startswith("the function ")
@@ -165,6 +168,7 @@ def _page(summary: Summary, job: Job, found: Tally, answers: _Answers, history: 
         facts=facts_of(summary, job, None if is_jobs else scorer) | ({} if events else _times(clock, found)),
         texts=texts_of(job),
         totals=_totals(summary),
+        batches=_batch_table(summary, now, clock),
         charts=[*answers.charts, *_finish_reasons(found)],
         models=model_entries(summary.models, found),
         endpoints=endpoint_entries(summary.endpoints, found),
@@ -183,7 +187,7 @@ def _page(summary: Summary, job: Job, found: Tally, answers: _Answers, history: 
         prompts=found.prompts,
         zone=clock.zone_name,
         version=__version__,
-        made_at=f"{datetime.now().astimezone():%Y-%m-%d %H:%M:%S %Z}",
+        made_at=f"{now:%Y-%m-%d %H:%M:%S %Z}",
     )
 
 
@@ -213,6 +217,19 @@ def _batches(summary: Summary) -> dict[str, str]:
     ends = {"not_taken": "batches not taken", "gone": "batches gone", "given_up": "batches given up"}
     lost = {text: f"{batches[name]:,}" for name, text in ends.items() if batches.get(name)}
     return {"batches collected": f"{batches['collected']:,}", **lost, **left} if batches else {}
+
+
+def _batch_table(summary: Summary, now: datetime, clock: Clock) -> BatchTable | None:
+    """Return the batches of a run; None where it has none, or all are collected: the totals count these."""
+    if not summary.batches or not summary.batches["open"]:
+        return None
+    return batch_table(
+        figures_in(summary.batches),
+        ended_texts(summary.batches),
+        int(now.timestamp() * 1000),
+        lambda at_ms: f"{clock.local(at_ms):%Y-%m-%d %H:%M:%S %Z}",
+        is_running=summary.state == "running",
+    )
 
 
 def _totals(summary: Summary) -> dict[str, str]:

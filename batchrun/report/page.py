@@ -15,6 +15,7 @@ from typing import Any
 from jinja2 import Environment, StrictUndefined
 from markupsafe import Markup
 
+from batchrun.report.batches import BatchTable
 from batchrun.report.charts import Chart
 from batchrun.report.compare import Comparison
 from batchrun.report.events import EventLine
@@ -46,6 +47,8 @@ class Page:
     """Prompt templates and schema: heading → text."""
     totals: Mapping[str, str]
     """Numbers at the top: name → number."""
+    batches: BatchTable | None
+    """Those that are not collected; None where there are none."""
     charts: Sequence[Chart]
     """Distributions of what the answers say."""
     models: Sequence[Mapping[str, Any]]

@@ -1,6 +1,7 @@
 """The batches of a run, as status, run.json and the bar show them."""
 
 from collections.abc import Iterable, Mapping, Sequence
+from datetime import datetime
 from typing import Any
 
 from batchrun.checkpoint.batch_tables import (
@@ -70,6 +71,15 @@ def batches_entry(batches: Sequence[BatchFigures], set_aside: Amount) -> dict[st
     }
 
 
+def figures_in(batches: Mapping[str, Any]) -> list[BatchFigures]:
+    """Return the open batches of an entry that `batches_entry` returned, or that run.json has.
+
+    Args:
+        batches: the entry; an older run.json names no models.
+    """
+    return [_figures(each) for each in batches["open"]]
+
+
 def cost_with(batches: Mapping[str, Any] | None, cost: str, *, is_unknown: bool) -> str:
     """Return what a run has cost, for people: what its batches under way cost is not known yet.
 
@@ -84,6 +94,21 @@ def cost_with(batches: Mapping[str, Any] | None, cost: str, *, is_unknown: bool)
 
 
 def _entry(batch: BatchFigures) -> Mapping[str, Any]:
-    counts = {name: getattr(batch, name) for name in ("requests", "completed", "failed")}
-    ends = utc_text(batch.expires_at_ms)
-    return {"number": batch.number, "id": batch.name, "status": batch.status, **counts, "expires_at": ends}
+    counts = {name: getattr(batch, name) for name in _COUNTS}
+    named = {"number": batch.number, "id": batch.name, "model": batch.model, "status": batch.status}
+    return {**named, **counts, "expires_at": utc_text(batch.expires_at_ms)}
+
+
+def _figures(entry: Mapping[str, Any]) -> BatchFigures:
+    at = entry["expires_at"]
+    return BatchFigures(
+        number=entry["number"],
+        name=entry["id"],
+        status=entry["status"],
+        **{name: entry[name] for name in _COUNTS},
+        expires_at_ms=int(1000 * datetime.fromisoformat(at).timestamp()) if at else None,
+        model=entry.get("model", ""),
+    )
+
+
+_COUNTS = ("requests", "completed", "failed")

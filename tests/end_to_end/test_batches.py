@@ -47,6 +47,12 @@ def state(folder: str = "out") -> Any:
     return json.loads(Path(folder, "run.json").read_text())
 
 
+def batches_section(folder: str) -> str:
+    """Return the part of report.html on batches that are not collected."""
+    page = Path(folder, "report.html").read_text()
+    return page.partition("<h2>Batches not collected</h2>")[2].partition("</section>")[0]
+
+
 def assert_bought_once(endpoint: Any) -> None:
     assert set(endpoint.stats.answered_by_request.values()) == {1}
 
@@ -357,14 +363,22 @@ def test_an_interrupted_run_leaves_its_batches_and_the_same_command_collects_the
     assert "cost      no price known" in status.stdout
     assert "expires in" in status.stdout
     [listed] = json.loads(batchrun("status", "out", "--json").stdout)["batches"]["open"]
-    assert (listed["status"], listed["requests"]) == ("in_progress", 40)
+    assert (listed["status"], listed["requests"], listed["model"]) == ("in_progress", 40, MODEL)
+    assert batchrun("report", "out").code == 0
+    cells = re.findall(r'<td[^>]*data-name="([^"]+)">([^<]*)</td>', batches_section("out"))
+    shown = dict(cells)
+    assert shown["batch"] == f"1 {listed['id']}"
+    assert (shown["model"], shown["state"], shown["requests"]) == (MODEL, "in progress", "40")
+    assert int(shown["answered"]) == listed["completed"]
+    assert shown["time left"].startswith("23 h ")
+    assert "No command looks after these now" in batches_section("out")
     endpoint.change(batch_lines_per_s=None)
     assert run(*BY_BATCH).code == 0
     assert books(endpoint)["created"] == 1
     assert_bought_once(endpoint)
 
 
-def test_watch_and_the_log_show_batches_and_no_requests_in_flight(spawn: Any, endpoint: Any) -> None:
+def test_watch_log_and_report_show_batches_and_no_requests_in_flight(spawn: Any, batchrun: Any, endpoint: Any) -> None:
     endpoint.change(batch_lines_per_s=2)
     write_prompts(*MANY)
     process = spawn("run", *BY_BATCH, "-m", MODEL, "--base-url", endpoint.base_url, "-o", "out")
@@ -372,6 +386,9 @@ def test_watch_and_the_log_show_batches_and_no_requests_in_flight(spawn: Any, en
     endpoint.wait(lambda: "1 in progress" in line_text(figures_of(Path("out")), 0))
     watcher = spawn("watch", "out")
     first = watcher.stderr.readline()
+    assert batchrun("report", "out").code == 0
+    assert "No command looks after" not in batches_section("out")
+    assert "Time left as of " in batches_section("out")
     endpoint.change(batch_lines_per_s=None)
     _, log = process.communicate(timeout=30)
     _, shown = watcher.communicate(timeout=30)
@@ -379,6 +396,8 @@ def test_watch_and_the_log_show_batches_and_no_requests_in_flight(spawn: Any, en
     assert " · 1 batch: 1 in progress, " in first
     assert "in flight" not in log + first + shown
     assert " · no batch under way · " in line_text(figures_of(Path("out")), 0)
+    assert batchrun("report", "out").code == 0
+    assert not batches_section("out")
 
 
 def test_a_run_with_nothing_to_send_announces_nothing(run: Any, endpoint: Any) -> None:

@@ -52,6 +52,7 @@ def page(**changes: Any) -> Page:
         "facts": {"models": "m"},
         "texts": {},
         "totals": {"rows": "1"},
+        "batches": None,
         "charts": [],
         "models": [],
         "failures": [],

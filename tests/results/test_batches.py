@@ -14,7 +14,7 @@ from batchrun.checkpoint.batch_tables import (
     BatchRow,
 )
 from batchrun.endpoint.pool.budget import Amount
-from batchrun.results.batches import batch_figures, batches_entry, cost_with
+from batchrun.results.batches import batch_figures, batches_entry, cost_with, figures_in
 
 ROW = BatchRow(1, "m", "chat", CREATED, 40, 0.0, 0.0, 0)
 
@@ -55,3 +55,13 @@ def test_what_batches_under_way_cost_is_not_known_yet() -> None:
         assert cost_with(batches, "0 USD", is_unknown=True) == "0 USD"
     assert cost_with(under_way, "0 USD", is_unknown=True) == "no price known"
     assert cost_with(under_way, "0 USD", is_unknown=False) == "0 USD, without that of batches under way"
+
+
+def test_open_batches_are_read_again_as_they_were_written() -> None:
+    """An older run.json names no models."""
+    figures = batch_figures(ROW._replace(name="b", status="in_progress", expires_at_ms=90_000), is_running=True)
+    entry = batches_entry([figures], Amount())
+    assert entry is not None
+    assert figures_in(entry) == [figures]
+    del entry["open"][0]["model"]
+    assert figures_in(entry) == [figures._replace(model="")]
