@@ -215,6 +215,7 @@ class InProcess:
         self._reached = asyncio.Event()
         self._reached.set()
         self._death = asyncio.Event()
+        self._making: asyncio.Task[Word] | None = None
 
     @property
     def is_cut_off(self) -> bool:
@@ -246,15 +247,13 @@ class InProcess:
 
     async def exchange(self, orders: Orders) -> Word:
         """Make an exchange, unless the worker dies meanwhile."""
-        making = asyncio.ensure_future(self._exchange(orders))
-        dying = asyncio.ensure_future(self._death.wait())
-        await asyncio.wait((making, dying), return_when=asyncio.FIRST_COMPLETED)
-        if self.is_dead:
-            making.cancel()
-            await dying
+        if not self.is_dead:
+            self._making = asyncio.ensure_future(self._exchange(orders))
+            await asyncio.wait((self._making,))
+        if self.is_dead or self._making is None:
+            await self._death.wait()
             raise WorkerDied
-        dying.cancel()
-        return making.result()
+        return self._making.result()
 
     async def _exchange(self, orders: Orders) -> Word:
         await self._travel()
@@ -281,6 +280,8 @@ class InProcess:
         """Die now; it is noticed later."""
         self.is_dead = True
         self.is_cut_off = True
+        if self._making is not None:
+            self._making.cancel()
         await self.end()
         await asyncio.sleep(noticed_s)
         self._death.set()

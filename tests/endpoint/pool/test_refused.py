@@ -109,14 +109,14 @@ def test_a_firewall_that_refuses_a_stretch_of_rows_fails_these_and_holds_nothing
 def test_any_share_of_refused_rows_fails_after_its_attempts(share: float, slots: int) -> None:
     """However many: they do not make failures cheaper, and others are answered between."""
     chance = random.Random(5)
-    bad = {row for row in range(2_000) if chance.random() < share}
+    bad = {row for row in range(1_000) if chance.random() < share}
     limit = Limit(slots, start=slots, known=True)
-    books = booked(lambda now_s, row: BLOCKED if row in bad else None, 2_000, limit=limit, slots=slots)
+    books = booked(lambda now_s, row: BLOCKED if row in bad else None, 1_000, limit=limit, slots=slots)
     assert books.run.stop is None
     assert books.failed == bad
     assert {books.of(row) for row in bad} == {MAX_ATTEMPTS}
-    assert {books.of(row) for row in range(2_000) if row not in bad} <= {1, 2}
-    again = books.sent.total() - books.sent[CANARY] - 2_000 - len(bad) * (MAX_ATTEMPTS - 1)
+    assert {books.of(row) for row in range(1_000) if row not in bad} <= {1, 2}
+    again = books.sent.total() - books.sent[CANARY] - 1_000 - len(bad) * (MAX_ATTEMPTS - 1)
     assert again <= 1, "only once, at the end, no fresh row is left to ask, and an answered one is asked again"
     assert books.sent[CANARY] <= 30
 
