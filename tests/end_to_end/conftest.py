@@ -134,7 +134,9 @@ def spawn() -> Iterator[Spawn]:
     def spawn(*arguments: Any, **settings: Any) -> subprocess.Popen[str]:
         command = [sys.executable, "-m", "batchrun", *with_engine([*map(str, arguments)])]
         pipes = {"stdin": subprocess.DEVNULL, "stdout": subprocess.PIPE, "stderr": subprocess.PIPE} | settings
-        processes.append(process := subprocess.Popen(command, text=True, **pipes))
+        # aiohttp reads the certificates of all authorities when it is imported, which takes 40 ms. None is needed here.
+        environment = {"SSL_CERT_FILE": os.devnull} | pipes.pop("env", {**os.environ})
+        processes.append(process := subprocess.Popen(command, text=True, env=environment, **pipes))
         return process
 
     yield spawn

@@ -1,11 +1,13 @@
 """Runs by batches over real sockets: what is settled, paid and left is compared with the books of the provider."""
 
 import json
+import os
 import re
 import shutil
 import signal
 import sqlite3
 import time
+from collections.abc import Callable
 from contextlib import closing
 from pathlib import Path
 from typing import Any
@@ -13,6 +15,7 @@ from typing import Any
 import pyarrow.parquet as pq
 import pytest
 from harness.damage import root_of
+from harness.finished import Finished
 from harness.prompts import write_prompts
 from harness.serving import answering
 
@@ -55,6 +58,22 @@ def batches_section(folder: str) -> str:
 
 def assert_bought_once(endpoint: Any) -> None:
     assert set(endpoint.stats.answered_by_request.values()) == {1}
+
+
+Interrupted = Callable[[], Finished]
+
+
+@pytest.fixture
+def interrupted(run: Any, endpoint: Any, when: Any) -> Interrupted:
+    """Run by batches in this process, and press Ctrl-C when the first line is answered."""
+
+    def interrupted() -> Finished:
+        when(lambda: books(endpoint)["answered"] > 0, lambda: os.kill(os.getpid(), signal.SIGINT))
+        finished: Finished = run(*BY_BATCH)
+        assert finished.code == 130
+        return finished
+
+    return interrupted
 
 
 def write_job(endpoint: Any, more: str = "", of_endpoint: str = "") -> str:
@@ -129,15 +148,12 @@ def test_an_expired_batch_is_kept_as_far_as_it_came_and_the_rest_is_sent(run: An
 
 @pytest.mark.parametrize("end", ["expired", "cancelled", "deleted"])
 def test_what_a_batch_has_left_that_ended_meanwhile_is_sent_by_the_command_that_collects_it(
-    run: Any, spawn: Any, endpoint: Any, end: str
+    run: Any, interrupted: Interrupted, endpoint: Any, end: str
 ) -> None:
     """The first pass of that command plans nothing: all is in the batch."""
     endpoint.change(batch_lines_per_s=10, batch_window_s=2.0 if end == "expired" else 1000.0)
     write_prompts(*MANY)
-    process = spawn("run", *BY_BATCH, "-m", MODEL, "--base-url", endpoint.base_url, "-o", "out")
-    endpoint.wait(lambda: books(endpoint)["answered"] > 0)
-    process.send_signal(signal.SIGINT)
-    process.communicate(timeout=30)
+    interrupted()
     [first] = endpoint._simulator._batches._batches.values()
     if end == "cancelled":
         first.become("cancelling", time.time())
@@ -340,18 +356,13 @@ def test_what_no_batch_has_answered_in_time_is_sent_as_ordinary_requests(
 
 
 def test_an_interrupted_run_leaves_its_batches_and_the_same_command_collects_them(
-    run: Any, batchrun: Any, spawn: Any, endpoint: Any
+    run: Any, batchrun: Any, interrupted: Interrupted, endpoint: Any
 ) -> None:
     endpoint.change(batch_lines_per_s=2)
     write_prompts(*MANY)
-    command = ("run", *BY_BATCH, "-m", MODEL, "--base-url", endpoint.base_url, "-o", "out")
-    process = spawn(*command)
-    endpoint.wait(lambda: books(endpoint)["answered"] > 0)
-    process.send_signal(signal.SIGINT)
-    _, stderr = process.communicate(timeout=30)
-    assert process.returncode == 130
-    assert "1 batch with 40 requests goes on at the provider" in stderr
-    assert "in flight" not in stderr
+    ended = interrupted()
+    assert "1 batch with 40 requests goes on at the provider" in ended.stderr
+    assert "in flight" not in ended.stderr
     assert books(endpoint)["by_status"] == {"in_progress": 1}
     for flags, cure in ((["in.jsonl"], "--via batch"), ([*BY_BATCH, "--restart"], "--cancel")):
         refused = run(*flags)
@@ -430,14 +441,11 @@ def test_cancel_ends_the_batches_and_keeps_what_they_answered(run: Any, spawn: A
 
 
 def test_an_edited_row_is_sent_again_and_its_old_answer_is_paid_but_not_shown(
-    run: Any, spawn: Any, endpoint: Any
+    run: Any, interrupted: Interrupted, endpoint: Any
 ) -> None:
-    endpoint.change(batch_lines_per_s=20)
+    endpoint.change(batch_lines_per_s=10)
     write_prompts(*MANY)
-    process = spawn("run", *BY_BATCH, "-m", MODEL, "--base-url", endpoint.base_url, "-o", "out")
-    endpoint.wait(lambda: books(endpoint)["answered"] > 0)
-    process.kill()
-    process.communicate()
+    interrupted()
     write_prompts(*MANY[:30], "edited")
     assert run(*BY_BATCH, "--yes").code == 0
     assert state()["rows"] == 31
@@ -447,15 +455,12 @@ def test_an_edited_row_is_sent_again_and_its_old_answer_is_paid_but_not_shown(
 
 @pytest.mark.parametrize("change", [("--temperature", 0.5), ("--limit", 10)])
 def test_an_edit_asks_before_answers_of_batches_under_way_are_dropped(
-    run: Any, spawn: Any, batchrun: Any, endpoint: Any, change: tuple[Any, ...]
+    run: Any, interrupted: Interrupted, batchrun: Any, endpoint: Any, change: tuple[Any, ...]
 ) -> None:
     """The provider bills them. Refused, the command of before collects them."""
     endpoint.change(batch_lines_per_s=2)
     write_prompts(*MANY)
-    process = spawn("run", *BY_BATCH, "-m", MODEL, "--base-url", endpoint.base_url, "-o", "out")
-    endpoint.wait(lambda: books(endpoint)["answered"] > 0)
-    process.kill()
-    process.communicate()
+    interrupted()
     refused = run(*BY_BATCH, *change)
     assert refused.code == 2
     dropped = 40 if change[0] == "--temperature" else 30
@@ -509,17 +514,13 @@ def test_killed_at_any_moment_no_row_is_bought_twice_and_no_batch_created_twice(
 
 
 def test_batches_under_way_elsewhere_are_not_taken_to_be_gone(
-    run: Any, spawn: Any, endpoint: Any, batchrun: Any
+    run: Any, interrupted: Interrupted, endpoint: Any, batchrun: Any
 ) -> None:
     """Another server does not know them: its 404 would have their rows bought twice."""
     endpoint.change(batch_lines_per_s=2)
     write_prompts(*MANY)
     command = ("run", *BY_BATCH, "-m", MODEL, "-o", "out")
-    process = spawn(*command, "--base-url", endpoint.base_url)
-    endpoint.wait(lambda: books(endpoint)["created"] == 1)
-    time.sleep(0.5)
-    process.send_signal(signal.SIGINT)
-    process.communicate(timeout=30)
+    interrupted()
     with answering(lambda body: (404, {"error": {"message": "no such batch"}})) as other:
         refused = batchrun(*command, "--base-url", other)
         assert refused.code == 2
@@ -541,16 +542,12 @@ def test_batches_under_way_elsewhere_are_not_taken_to_be_gone(
 
 @pytest.mark.parametrize("are_others", [False, True])
 def test_batches_are_collected_though_their_files_are_gone(
-    are_others: bool, run: Any, spawn: Any, endpoint: Any
+    are_others: bool, run: Any, interrupted: Interrupted, endpoint: Any
 ) -> None:
     """A power cut may lose the name of their folder. Files of others, which a cut may bring back, leave with them."""
     endpoint.change(batch_lines_per_s=2)
     write_prompts(*MANY)
-    process = spawn("run", *BY_BATCH, "-m", MODEL, "--base-url", endpoint.base_url, "-o", "out")
-    endpoint.wait(lambda: books(endpoint)["created"] == 1)
-    time.sleep(0.5)
-    process.send_signal(signal.SIGINT)
-    process.communicate(timeout=30)
+    interrupted()
     shutil.rmtree("out/batches")
     if are_others:
         Path("out/batches").mkdir()
@@ -606,24 +603,21 @@ def test_what_is_refused_is_not_reported_as_left(run: Any, endpoint: Any) -> Non
     assert {name: count for name, count in state()["batches"].items() if count} == {"not_taken": 2}
 
 
-def left_by_another_key(endpoint: Any, spawn: Any, monkeypatch: Any, **changes: Any) -> None:
+def left_by_another_key(endpoint: Any, interrupted: Interrupted, monkeypatch: Any, **changes: Any) -> None:
     """Leave a batch at the provider, and have another key in its variable."""
     endpoint.change(batch_lines_per_s=2, **changes)
     write_prompts(*MANY)
     monkeypatch.setenv("OPENAI_API_KEY", "sk-first")
-    process = spawn("run", *BY_BATCH, "-m", MODEL, "-o", "out", "--base-url", endpoint.base_url)
-    endpoint.wait(lambda: books(endpoint)["answered"] > 0)
-    process.kill()
-    process.communicate()
+    interrupted()
     endpoint.change(batch_lines_per_s=None)
     monkeypatch.setenv("OPENAI_API_KEY", "sk-second")
 
 
 def test_another_account_does_not_take_batches_to_be_deleted(
-    run: Any, spawn: Any, endpoint: Any, monkeypatch: Any
+    run: Any, interrupted: Interrupted, endpoint: Any, monkeypatch: Any
 ) -> None:
     """At the same URL, by the same variable: its 404 would have their rows bought twice."""
-    left_by_another_key(endpoint, spawn, monkeypatch, batch_accounts=True)
+    left_by_another_key(endpoint, interrupted, monkeypatch, batch_accounts=True)
     for _ in range(2):
         refused = run(*BY_BATCH)
         assert refused.code == 4
@@ -636,10 +630,10 @@ def test_another_account_does_not_take_batches_to_be_deleted(
 
 
 def test_what_another_account_has_can_be_given_up(
-    run: Any, batchrun: Any, spawn: Any, endpoint: Any, monkeypatch: Any
+    run: Any, batchrun: Any, interrupted: Interrupted, endpoint: Any, monkeypatch: Any
 ) -> None:
     """Nothing was cancelled, and no message claims it."""
-    left_by_another_key(endpoint, spawn, monkeypatch, batch_accounts=True)
+    left_by_another_key(endpoint, interrupted, monkeypatch, batch_accounts=True)
     finished = run(*BY_BATCH, "--cancel")
     assert finished.code == 5
     assert "is given up: this key does not see it" in finished.stderr
@@ -658,8 +652,10 @@ def test_what_another_account_has_can_be_given_up(
     assert books(endpoint)["created"] == 2
 
 
-def test_a_new_key_of_the_same_account_goes_on(run: Any, spawn: Any, endpoint: Any, monkeypatch: Any) -> None:
-    left_by_another_key(endpoint, spawn, monkeypatch)
+def test_a_new_key_of_the_same_account_goes_on(
+    run: Any, interrupted: Interrupted, endpoint: Any, monkeypatch: Any
+) -> None:
+    left_by_another_key(endpoint, interrupted, monkeypatch)
     assert run(*BY_BATCH).code == 0
     assert books(endpoint)["created"] == 1
     assert_bought_once(endpoint)
