@@ -8,6 +8,7 @@ import signal
 import sqlite3
 import time
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from pathlib import Path
 from typing import Any
@@ -16,13 +17,14 @@ import pyarrow.parquet as pq
 import pytest
 from harness.damage import root_of
 from harness.finished import Finished
-from harness.prompts import write_prompts
+from harness.prompts import write_prompts, write_rows
 from harness.serving import answering
 
 from batchrun.endpoint.batches.client import BatchClient
 from batchrun.job.batch_providers import batch_provider
 from batchrun.records import Fault
 from batchrun.report.progress import line_text
+from batchrun.results.run_directory import CHECKPOINT
 from batchrun.results.state import figures_of
 
 MODEL = "meta-llama/Llama-3.1-8B-Instruct"
@@ -180,6 +182,40 @@ def test_a_full_queue_is_waited_for_with_smaller_batches(run: Any, endpoint: Any
     finished = run(*BY_BATCH)
     assert finished.code == 0
     assert "queue is full" in finished.stderr
+    assert_bought_once(endpoint)
+
+
+def test_a_model_whose_queue_is_too_small_does_not_wait_for_a_batch_of_another(
+    run: Any, endpoint: Any, monkeypatch: Any
+) -> None:
+    """That one may take a day: the first model's batches become smaller while it is under way."""
+    monkeypatch.setattr("batchrun.engine.batches.queue_room._FIRST_S", 0.1)
+    endpoint.change(batch_tokens=500, batch_lines_per_s=0.1)
+    asked = [*((MODEL, text) for text in MANY), ("openai/gpt-oss-20b", "Hi")]
+    bodies = [{"model": model, "messages": [{"role": "user", "content": text}]} for model, text in asked]
+    head = {"method": "POST", "url": "/v1/chat/completions"}
+    write_rows("in.jsonl", *({"custom_id": str(row), **head, "body": body} for row, body in enumerate(bodies)))
+
+    def is_each_under_way() -> bool:
+        found = {each.model for each in figures_of(Path("out")).batches or () if each.status == "in_progress"}
+        return len(found) == 2
+
+    def look() -> bool:
+        try:
+            for _ in range(100):
+                if Path("out", CHECKPOINT).exists() and is_each_under_way():
+                    return True
+                time.sleep(0.1)
+            return False
+        finally:
+            endpoint.change(batch_lines_per_s=None)
+
+    with ThreadPoolExecutor(1) as pool:
+        looked = pool.submit(look)
+        finished = run(*BY_BATCH, model=None)
+        assert looked.result()
+    assert finished.code == 0
+    assert "smaller batches" in finished.stderr
     assert_bought_once(endpoint)
 
 

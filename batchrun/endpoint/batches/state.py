@@ -18,6 +18,9 @@ RUN, NUMBER = "batchrun_run", "batchrun_batch"
 _TOKEN_LIMIT = re.compile(r"token_limit_exceeded|enqueued[ _]token|number of enqueued tokens", re.IGNORECASE)
 """Codes and words of OpenAI and Azure for a full queue."""
 
+_TOKEN_LIMIT_OF_MODEL = re.compile(r"enqueued token limit reached for \S", re.IGNORECASE)
+"""Words of OpenAI, whose queues are of one model each."""
+
 _TOO_LARGE = re.compile(r"too_many_tasks|too many (requests|tasks|lines)|too_large|file is too large", re.IGNORECASE)
 """Codes and words for a batch with too many requests or bytes."""
 
@@ -62,6 +65,11 @@ class BatchState(NamedTuple):
     def is_queue_full(self) -> bool:
         """Whether it was not taken because too many tokens are enqueued."""
         return any(_TOKEN_LIMIT.search(f"{each.code} {each.message}") for each in self.problems)
+
+    @property
+    def is_queue_of_model(self) -> bool:
+        """Whether the queue that is full is that of its model alone, as far as the provider says it."""
+        return any(_TOKEN_LIMIT_OF_MODEL.search(each.message) for each in self.problems)
 
     @property
     def is_too_large(self) -> bool:

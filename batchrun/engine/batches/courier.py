@@ -252,7 +252,7 @@ class Courier:
         found = not_taken(state, row.requests)
         match found.cause:
             case Cause.QUEUE:
-                delivered = Delivered(Result(), is_queue_full=True)
+                delivered = Delivered(Result(), is_queue_full=True, is_queue_of_model=state.is_queue_of_model)
             case Cause.SIZE:
                 delivered = Delivered(Result(), is_too_large=True, problem=found.message)
             case Cause.MODEL | Cause.JOB:

@@ -100,9 +100,8 @@ class BatchPool(Overview):
             raise
         self._log.close()
         remove_folder(self._job.run_directory)
-        if self._main.cancelled():
-            return with_left(self.own_stop, self.left_text)
-        return with_left(self._main.result(), self.left_text)
+        stop = self.own_stop if self._main.cancelled() else self._main.result()
+        return with_left(stop, self.left_text)
 
     async def _carry_out(self, batches: AsyncIterator[Sequence[Request]]) -> Stop | None:
         await self._log.committed()
@@ -151,9 +150,9 @@ class BatchPool(Overview):
             await self._until_pass_is_due()
             await self._log.committed()
             waiting, _ = await asyncio.to_thread(self._log.waiting, self._closed.stops)
-            if not self._shipments and (not waiting or self._ended == ended):  # what waited then, no batch takes
-                break
-            await self._queue.wait()
+            if not self._shipments and (not waiting or (self._ended == ended and not self._queue.full)):
+                break  # what waits then, no batch takes
+            await self._queue.wait(self.models_under_way)
             self._log.refresh()
             feed, self._has_withdrawn = self._feed(), False
         while self._shipments:
@@ -171,15 +170,16 @@ class BatchPool(Overview):
             self._changed.clear()  # first: what changes while this looks is looked at again
             if not self._shipments or self.is_ending or await self._is_pass_due():
                 return
-            await self._changed.wait()
+            await self._queue.changed_or_due(self._changed, self.models_under_way)
 
     async def _is_pass_due(self) -> bool:
         """Return whether what waits fills half a batch, or waits for room in the queue that there is now."""
-        if self._queue.is_full:
-            return self._queue.has_freed
+        is_due = not self._queue.due_in_s(self.models_under_way)
+        if is_due or self._queue.is_shared:
+            return is_due
         if self._has_withdrawn:
             return True
-        waiting, _ = await asyncio.to_thread(self._log.waiting, self._closed.stops)
+        waiting, _ = await asyncio.to_thread(self._log.waiting, {*self._closed.stops, *self._queue.full})
         return 2 * waiting >= self._parts.planner.most.requests
 
     async def room(self) -> None:
@@ -263,7 +263,7 @@ class BatchPool(Overview):
             self._notices.lost(row.id, result.lost)
         self._has_withdrawn |= delivered.is_withdrawn
         if delivered.is_queue_full:
-            self._queue.refused(shipment, others=len(self._shipments))
+            self._queue.refused(shipment, self.models_under_way, is_of_model=delivered.is_queue_of_model)
         elif delivered.is_too_large and row.requests > 1:
             planner = self._parts.planner
             planner.most = Most(row.requests // 2, max(1, planner.most.size_bytes // 2))
@@ -277,7 +277,7 @@ class BatchPool(Overview):
                 self._close(row.model, self._parts.not_taken(row, delivered.problem))
         else:
             self._problems[row.model] = 0
-            self._queue.took()
+            self._queue.took(row.model)
 
     def _put(self, outcome: Outcome) -> None:
         if outcome.kind is None:

@@ -49,6 +49,8 @@ class Delivered:
     result: Result
     is_queue_full: bool = False
     """Whether it was not taken, because too many tokens are enqueued."""
+    is_queue_of_model: bool = False
+    """Whether only those of its model count."""
     is_too_large: bool = False
     """Whether it was not taken, because it has too many requests or bytes."""
     is_withdrawn: bool = False

@@ -68,5 +68,20 @@ def test_a_full_queue_and_a_large_file_are_recognised(error: dict[str, Any], is_
     assert state.problems == (Problem(error["code"], error["message"], error.get("line")),)
 
 
+@pytest.mark.parametrize(
+    ("message", "is_of_model"),
+    [
+        ("Enqueued token limit reached for gpt-4o in organization o. Limit: 9 enqueued tokens.", True),
+        ("The number of enqueued tokens has surpassed the configured limit", False),
+    ],
+)
+def test_a_full_queue_is_of_one_model_where_the_provider_names_it(message: str, is_of_model: bool) -> None:
+    error = {"code": "token_limit_exceeded", "message": message}
+    state = read_state(entry(status="failed", errors={"object": "list", "data": [error]}))
+    assert state is not None
+    assert state.is_queue_full
+    assert state.is_queue_of_model == is_of_model
+
+
 def test_looks_become_rarer_with_age() -> None:
     assert [poll_s(age_s) for age_s in (0, 10, 100, 86_400)] == [0.5, 0.5, 5.0, 60.0]
