@@ -5,7 +5,9 @@ import os
 import random
 import signal
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass
+from math import inf
 from pathlib import Path
 
 import pytest
@@ -39,21 +41,25 @@ class Kill:
     began_s: float
     done_s: float
     kind: str
+    before_s: float
+    """When the worker there before this one was dead; what that one had in flight may be answered after this."""
 
     def had(self, bought: Bought, within_s: float) -> bool:
         """Return whether a request was in flight there, or was answered that shortly before."""
-        was_there = bought.peer == self.peer and bought.received_s <= self.done_s
+        was_there = bought.peer == self.peer and self.before_s < bought.received_s <= self.done_s
         return was_there and bought.answered_s >= self.began_s - within_s
 
 
-def killed(node: Node, kind: str) -> Kill:
-    """Kill a node, or its worker."""
+def killed(node: Node, kind: str, earlier: Sequence[Kill]) -> Kill:
+    """Kill a node, or its worker, after earlier kills."""
     worker, began_s = node.worker, time.monotonic()
     if kind == "node":
         node.kill()
     elif worker is not None:
         os.kill(worker, signal.SIGKILL)
-    return Kill(node.machine.data_address, began_s, time.monotonic(), kind)
+    peer = node.machine.data_address
+    before_s = max((kill.done_s for kill in earlier if kill.peer == peer), default=-inf)
+    return Kill(peer, began_s, time.monotonic(), kind, before_s)
 
 
 def test_what_dead_workers_and_nodes_had_is_all_that_is_bought_again(tmp_path: Path, nodes: Nodes) -> None:
@@ -70,7 +76,7 @@ def test_what_dead_workers_and_nodes_had_is_all_that_is_bought_again(tmp_path: P
                 time.sleep(chance.uniform(0.5, 4))
                 node = chance.choice(nodes.nodes)
                 if node.worker is not None and len(kills) < KILLS:
-                    kills.append(killed(node, "node" if chance.random() < 0.2 else "worker"))
+                    kills.append(killed(node, "node" if chance.random() < 0.2 else "worker", kills))
                 for each in nodes.nodes:
                     each.look()
             assert run.wait() == 0, run.text
