@@ -9,6 +9,7 @@ import orjson
 from batchrun.cli.history_texts import history_lines
 from batchrun.cli.list_texts import Listed, list_lines, listed
 from batchrun.cli.texts import counts_lines
+from batchrun.engine.restart import lost_text
 from batchrun.errors import RunDirectoryError
 from batchrun.results.run_json import entry_of
 from batchrun.results.state import summary_of
@@ -52,6 +53,8 @@ def _show(run: Path, *, as_json: bool) -> None:
 def _list(folder: Path, *, as_json: bool) -> None:
     found = [listed(each) for each in runs_below(folder)]
     if not found:
+        if lost := lost_text(folder):
+            raise RunDirectoryError(lost)
         message = f"{folder}: holds no run, nor does a folder in it; give the directory of a run, or a folder of runs"
         raise RunDirectoryError(message)
     runs = sorted(found, key=lambda each: each.started_at, reverse=True)

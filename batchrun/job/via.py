@@ -40,9 +40,9 @@ def check_via(job: "Job") -> None:
     if BATCH not in ways:
         stated = next((each.batch_requests for each in job.endpoints.values() if each.batch_requests), None)
         if stated is not None:
-            raise SettingError("endpoint.batch_requests", stated, 'needs endpoint.via = "batch"')
+            raise SettingError("endpoint.batch_requests", stated, _NEEDS_BATCH)
         if job.limits.rest_by is not None:
-            raise SettingError("limits.rest_by", job.limits.rest_by, 'needs endpoint.via = "batch" (--via batch)')
+            raise SettingError("limits.rest_by", job.limits.rest_by, _NEEDS_BATCH)
         return
     if len(job.endpoints) > 1:
         raise SettingError("endpoint.via", BATCH, "must be requests where there are several endpoints")
@@ -61,3 +61,6 @@ def check_via(job: "Job") -> None:
     for key, (value, is_stated) in unfit.items():
         if is_stated:
             raise SettingError(key, value, "cannot be sent in a batch; leave it out, or leave out --via batch")
+
+
+_NEEDS_BATCH = 'needs via = "batch" (--via batch)'

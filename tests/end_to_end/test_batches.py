@@ -639,6 +639,34 @@ def test_what_is_refused_is_not_reported_as_left(run: Any, endpoint: Any) -> Non
     assert {name: count for name, count in state()["batches"].items() if count} == {"not_taken": 2}
 
 
+def test_without_its_checkpoint_status_names_the_files_of_batches_and_the_same_command_goes_on(
+    run: Any, batchrun: Any, interrupted: Interrupted, endpoint: Any
+) -> None:
+    endpoint.change(batch_lines_per_s=2)
+    write_prompts(*MANY)
+    assert "the same command collects the answers, --cancel cancels it" in interrupted().stderr
+    for path in Path("out").glob("checkpoint.sqlite*"):
+        path.unlink()
+    status = batchrun("status", "out")
+    assert status.code == 3
+    assert (
+        "out/checkpoint.sqlite: is gone; batches/ has the files of 1 batch; "
+        "run the same command again: it finds what is under way by these files" in status.stderr
+    )
+    endpoint.change(batch_lines_per_s=None)
+    assert run(*BY_BATCH).code == 0
+    assert books(endpoint)["created"] == 1
+    assert_bought_once(endpoint)
+
+
+@pytest.mark.parametrize("flags", [("--batch-requests", "5"), ("--rest-by", "06:00")])
+def test_what_only_batches_have_names_the_flag_that_is_missing(run: Any, flags: tuple[str, str]) -> None:
+    write_prompts("a")
+    refused = run("in.jsonl", *flags)
+    assert refused.code == 2
+    assert refused.stderr.rstrip().endswith('; needs via = "batch" (--via batch)')
+
+
 def left_by_another_key(endpoint: Any, interrupted: Interrupted, monkeypatch: Any, **changes: Any) -> None:
     """Leave a batch at the provider, and have another key in its variable."""
     endpoint.change(batch_lines_per_s=2, **changes)

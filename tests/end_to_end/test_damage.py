@@ -99,6 +99,15 @@ def test_a_lost_checkpoint_is_not_bought_again_unasked(
     assert without_times(results()) == without_times(finished)
 
 
+def test_status_says_what_is_left_of_a_run_whose_checkpoint_is_gone(run: Any, batchrun: Any, finished: Any) -> None:
+    """Not that there is no run: somebody would begin another one in its place."""
+    CHECKPOINT.unlink()
+    done = batchrun("status", "out")
+    assert done.code == 3
+    assert f"out/checkpoint.sqlite: is gone; run.json counts {ROWS} settled rows; put it back" in done.stderr
+    assert "or run the same command with --restart: it sends all rows again" in done.stderr
+
+
 @pytest.mark.parametrize("table", ["models", "sqlite_autoindex_models_1"])
 def test_a_letter_that_changed_in_the_name_of_a_model_is_noticed(
     run: Any, batchrun: Any, endpoint: Any, finished: Any, table: str

@@ -64,7 +64,7 @@ def refuse_to_leave(
     if not text:
         return
     if job.endpoint.via != BATCH:
-        cure = "add --via batch to collect what they answer, or --via batch --cancel to end them first"
+        cure = "add --via batch to collect the answers, or --via batch --cancel to cancel what is under way first"
         raise JobError(f"{job.run_directory}: {text}; {cure}")
     if was_simulated is not None and was_simulated != simulated:
         kind = "which was the simulator" if was_simulated else "which the simulator is not"
@@ -80,8 +80,8 @@ def _elsewhere(account: str, endpoint: Endpoint) -> str:
     place = f"{url} ({apart})" if apart else url
     as_before = _as_before(account, account_of(endpoint))
     return (
-        f"{place}, and this command sends elsewhere; run it {as_before} to collect what they answer, "
-        "with --cancel too to end them first"
+        f"{place}, and this command sends elsewhere; run it {as_before} to collect the answers, "
+        "with --cancel too to cancel what is under way first"
     )
 
 
@@ -116,7 +116,9 @@ def refuse_to_start_over(rows: Iterable[BatchRow], directory: Path) -> None:
         JobError: there are such batches.
     """
     if text := under_way(rows):
-        raise JobError(f"{directory}: {text}; use --via batch --cancel instead of --restart to end them first")
+        raise JobError(
+            f"{directory}: {text}; use --via batch --cancel instead of --restart to cancel what is under way first"
+        )
 
 
 def found_again(rows: Sequence[BatchRow]) -> str:

@@ -187,8 +187,8 @@ class Overview(ABC):
         if not rows:
             return ""
         requests = sum(row.requests for row in rows)
-        goes = "goes" if len(rows) == 1 else "go"
+        goes, them = ("goes", "it") if len(rows) == 1 else ("go", "them")
         return (
             f"{counted(len(rows), 'batch', 'batches')} with {counted(requests, 'request')} {goes} on at the provider; "
-            "the same command collects what they answer, --cancel cancels them"
+            f"the same command collects the answers, --cancel cancels {them}"
         )

@@ -66,10 +66,11 @@ class Owner:
             if await is_seen(row):
                 return None
         requests = counted(sum(row.requests for row in left), "request")
+        created = "was created" if len(left) == 1 else "were created"
         message = (
-            f"{counted(len(left), 'batch', 'batches')} with {requests} cannot be seen with this key, and were created "
-            "with another one; run the same command with that key to collect what they answer, or with --cancel and "
-            "that key to end them; --cancel with this key only gives them up: they continue and are billed, and the "
-            "next run sends their rows again"
+            f"{counted(len(left), 'batch', 'batches')} with {requests} cannot be seen with this key, and {created} "
+            "with another one; run the same command with that key to collect the answers, or with --cancel and that "
+            "key to cancel what is under way; --cancel with this key only gives up the answers: the provider continues "
+            "and bills them, and the next run sends the rows again"
         )
         return Stop(kind="unauthorized", message=message, exit_code=REFUSED)

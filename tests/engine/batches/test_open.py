@@ -41,7 +41,7 @@ def run(account: str, now: Endpoint) -> None:
 def test_what_differs_is_named(before: dict[str, Any], now: dict[str, Any], advice: str) -> None:
     with pytest.raises(JobError) as refused:
         run(account_of(endpoint(**before)), endpoint(**now))
-    assert f"run it {advice} to collect what they answer" in str(refused.value)
+    assert f"run it {advice} to collect the answers, with" in str(refused.value)
 
 
 def test_a_project_is_the_same_wherever_it_is_stated(monkeypatch: pytest.MonkeyPatch) -> None:

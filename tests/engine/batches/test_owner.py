@@ -52,5 +52,5 @@ def test_only_batches_under_way_that_another_key_cannot_see_are_refused() -> Non
     for step in (CREATED, CREATING):
         stop = refusal(other, row(step), is_seen=False)
         assert stop is not None
-        assert "1 batch with 5 requests cannot be seen with this key" in stop.message
+        assert "1 batch with 5 requests cannot be seen with this key, and was created with another one" in stop.message
     assert "sk-" not in str(notes.found)
