@@ -659,6 +659,29 @@ def test_without_its_checkpoint_status_names_the_files_of_batches_and_the_same_c
     assert_bought_once(endpoint)
 
 
+def test_without_its_checkpoint_and_with_settled_rows_a_restart_finds_what_is_under_way(
+    run: Any, batchrun: Any, when: Any, endpoint: Any
+) -> None:
+    """As status says: only rows of batches that were collected are sent again."""
+    write_prompts(*MANY[:10])
+    assert run(*BY_BATCH).code == 0
+    endpoint.change(batch_lines_per_s=2)
+    write_prompts(*MANY)
+    endpoint.stats.answered_by_request.clear()
+    when(lambda: books(endpoint)["answered"] > 10, lambda: os.kill(os.getpid(), signal.SIGINT))
+    assert run(*BY_BATCH).code == 130
+    for path in Path("out").glob("checkpoint.sqlite*"):
+        path.unlink()
+    status = batchrun("status", "out")
+    assert "run.json counts 10 settled rows and batches/ has the files of 1 batch" in status.stderr
+    assert "--restart: it finds what is under way by these files, and sends all other rows again" in status.stderr
+    endpoint.change(batch_lines_per_s=None)
+    assert run(*BY_BATCH, "--restart").code == 0
+    assert books(endpoint)["created"] == 3
+    assert len(rows()) == 40
+    assert_bought_once(endpoint)
+
+
 @pytest.mark.parametrize("flags", [("--batch-requests", "5"), ("--rest-by", "06:00")])
 def test_what_only_batches_have_names_the_flag_that_is_missing(run: Any, flags: tuple[str, str]) -> None:
     write_prompts("a")
