@@ -65,12 +65,19 @@ class WriteQueue:
         self._first_put_s = 0.0  # of those that wait, or earlier; changed by the event loop only
         self._taken_s = self._written_until_s = 0.0  # of the last load, of the last written; changed by the writer only
 
+    def has_space(self) -> bool:
+        """Return whether more fits; else the writer must catch up first."""
+        queued_bytes = self._bytes_put - self._bytes_written
+        return self._rows_put - self._rows_written < MAX_QUEUED and queued_bytes < MAX_QUEUED_BYTES
+
     def has_room(self) -> bool:
-        """Return whether more may be admitted; else the writer must catch up first."""
-        queued = self._rows_put - self._rows_written
-        if queued >= MAX_QUEUED or self._bytes_put - self._bytes_written >= MAX_QUEUED_BYTES:
+        """Return whether more may be sent: it fits, and nothing has waited for too long."""
+        if not self.has_space():
             return False
-        return not queued or monotonic() - max(self._first_put_s, self._written_until_s) < MAX_AGE_S
+        return (
+            self._rows_put == self._rows_written
+            or monotonic() - max(self._first_put_s, self._written_until_s) < MAX_AGE_S
+        )
 
     def put(self, outcome: Outcome) -> None:
         """Add an outcome."""

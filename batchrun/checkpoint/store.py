@@ -61,8 +61,8 @@ class Store:
         self.notice: str | None = None
         """What the user should know about how this file is kept."""
         self._queue = WriteQueue()
-        self.has_room = self._queue.has_room
-        """Returns whether more may be put; asked before each request, so it is the queue's own."""
+        self.has_room, self.has_space = self._queue.has_room, self._queue.has_space
+        """Return whether more may be sent, and put; asked before each request, so they are the queue's own."""
         self._mark = SettledMark()
         self._models = ModelNumbers(self.path, self._queue)
         self._lookup = Lookup(self.path, self._models)

@@ -62,6 +62,7 @@ def test_nothing_more_is_admitted_while_an_outcome_is_old_that_a_kill_would_lose
     assert waiting.has_room()
     now_s += queue.MAX_AGE_S
     assert not waiting.has_room()
+    assert waiting.has_space()  # what a batch has answered is not lost by a kill, and a broken writer holds up nobody
     waiting.written(waiting.take())
     now_s += 10 * queue.MAX_AGE_S
     assert waiting.has_room()

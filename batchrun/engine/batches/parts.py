@@ -66,7 +66,7 @@ def _collector(
         max_attempts=job.limits.max_attempts,
         repair=prepared.repair,
         put=put,
-        has_room=store.has_room,
+        has_room=store.has_space,
         has_answered=lambda model: model in route.models or _has_completed(store.totals, model),
     )
 
