@@ -70,11 +70,15 @@ class Machine:
 
 
 class Networks:
-    """Both networks, and the machines on them."""
+    """Both networks, and the machines on them. A process may have several such pairs at once."""
+
+    _pairs = itertools.count()
 
     def __init__(self) -> None:
-        self.name = f"br{os.getpid()}"
-        own = 2 * (os.getpid() % 120)
+        pair = next(self._pairs)
+        # The name of a network interface has at most 15 letters.
+        self.name = f"br{os.getpid()}{chr(ord('a') + pair)}"
+        own = 2 * ((os.getpid() + pair) % 120)
         self.subnets = {CONTROL: f"10.77.{own}", DATA: f"10.77.{own + 1}"}
         self._numbers = itertools.count(2)
         self._machines: list[Machine] = []
