@@ -54,11 +54,11 @@ class ExecutionTimes(NamedTuple):
     """When it was last known to run; noted every second."""
     ended_by: str = ""
     """What ended it, in one word; empty while it runs. `done`; the signal: `SIGINT` (Ctrl-C), `SIGTERM`, `SIGHUP`;
-    `cost_cap` or `token_cap`; `deadline`; `cancelled` (its batches,
-    by `--cancel`); `refused` (by the endpoint); `unheard` (it never answered); `quota`; `outage`
-    (longer than the patience); `directory` (the run directory could not be written); `error`. Of one that died:
-    `killed` (the process), `restarted` (the machine), or `died` where this is not known. `stopped` or `interrupted`
-    where an older version noted no more."""
+    `cost_cap` or `token_cap`; `deadline`; `cancelled` (its batches, by `--cancel`); `refused` (by the endpoint);
+    `unheard` (it never answered); `quota`; `outage` (longer than the patience); `cluster_lost` (the Ray cluster);
+    `directory` (the run directory could not be written); `error`. Of one that died: `killed` (the process),
+    `restarted` (the machine), or `died` where this is not known. `stopped` or `interrupted` where an older version
+    noted no more."""
     settled: Parts | None = None
     """What it added to the totals of each source; None where an older version did not note this."""
     endpoint_pauses: tuple[PauseTimes, ...] = ()

@@ -20,7 +20,7 @@ def ended_by(stop: Stop | None) -> str:
         return "done"
     if stop.kind == "interrupted":
         return stop.signal or stop.kind
-    if stop.kind in ("cost_cap", "token_cap", "deadline", "cancelled"):
+    if stop.kind in ("cost_cap", "token_cap", "deadline", "cancelled", "cluster_lost"):
         return stop.kind
     if stop.kind == "failure":
         return "directory" if stop.exit_code == 3 else "error"

@@ -25,6 +25,7 @@ _ENDED_BY = {
     "unheard": "the endpoint never answered",
     "quota": "out of credits",
     "outage": "an outage longer than the patience",
+    "cluster_lost": "the Ray cluster is lost",
     "directory": "the run directory could not be written",
     "error": "an error",
 }

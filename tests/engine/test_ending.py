@@ -4,6 +4,7 @@ from pathlib import Path
 
 import pytest
 
+from batchrun.engine.cluster.silence import ClusterLost
 from batchrun.engine.ending import ended_as, ended_by, with_drained
 from batchrun.records import Stop
 
@@ -27,6 +28,7 @@ ENDINGS = [
     (stop("bad_request", 4), "stopped", "refused"),
     (stop("quota_exhausted"), "stopped", "quota"),
     (stop("overloaded"), "stopped", "outage"),
+    (ClusterLost("m").stop, "stopped", "cluster_lost"),
 ]
 
 

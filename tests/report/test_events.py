@@ -158,6 +158,11 @@ def test_of_very_many_events_the_latest_are_shown() -> None:
             "max_duration 4s is over; run the same command again to resume",
             "the deadline: max_duration 4s is over",
         ),
+        (
+            "cluster_lost",
+            "the Ray cluster is lost: its head does not answer",
+            "the Ray cluster is lost: its head does not answer",
+        ),
         ("done", "", "done"),
     ],
 )
