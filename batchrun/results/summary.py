@@ -133,7 +133,7 @@ class Summary:
     left_s: float | None = None
     """How many seconds the rows that are left take at this rate."""
     next_probe_at: str | None = None
-    """When a paused endpoint is asked next whether it answers again, in UTC."""
+    """When a paused endpoint is asked next whether it answers again, in UTC; None also while it is being asked."""
     stopping: str | None = None
     """Why a run that still runs sends nothing more: it waits for what is in flight; None while it sends."""
     drained_by: str | None = None

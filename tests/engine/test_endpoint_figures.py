@@ -1,5 +1,7 @@
 """What is shown of several endpoints while a run sends: each by itself, and a pause only when rows wait."""
 
+import asyncio
+
 from harness.endpoints import Endpoint, Trouble, refusal
 from harness.runs import route, send_all
 
@@ -85,6 +87,26 @@ def test_the_only_endpoint_is_shown_as_the_run() -> None:
     assert figures == ()
     assert pause == "connection: connection refused"
     assert probe_s is not None
+
+
+def test_no_next_probe_is_shown_while_all_slots_are_taken_by_probes() -> None:
+    """Each takes as long as the timeout of a request. Meanwhile "next probe in 0 s" was shown."""
+    silent = Fault("timeout", "no answer in time", 60.0)
+    pools: list[Pool] = []
+    found: list[tuple[str | None, float | None]] = []
+
+    def look() -> None:
+        pools[0].look()
+        found.append((pause_of(pools[0]), probe_in_s(pools[0])))
+
+    def trouble(now_s: float, body: bytes) -> Fault | None:
+        if not found:  # the first request
+            found.append((None, None))
+            asyncio.get_running_loop().call_later(100, look)
+        return silent if 5 <= now_s < 150 else None
+
+    send_all([route(Endpoint(lambda now_s: 20, trouble=trouble), limit=Limit(20, start=20))], 1_000, pools=pools)
+    assert found[1:] == [("timeout: no answer in time", None)]
 
 
 def test_a_closed_endpoint_has_no_slots_that_could_be_used() -> None:

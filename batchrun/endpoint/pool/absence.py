@@ -76,6 +76,13 @@ class Absence:
 
     @property
     def probe_s(self) -> float | None:
-        """When a paused model is asked next whether it answers again; None when none is paused."""
-        lanes = self._admission.lanes
-        return min((lane.health.probe_at_s for lane in lanes if lane.health.pause is not None), default=None)
+        """When a paused model may be asked next whether it answers again; None when none is paused."""
+        return min(self._probes_s, default=None)
+
+    def next_probe_s(self, now_s: float) -> float | None:
+        """Return when one will be asked next; None also while it is being asked, or nothing can be sent to ask it."""
+        return min((probe_s for probe_s in self._probes_s if probe_s > now_s), default=None)
+
+    @property
+    def _probes_s(self) -> list[float]:
+        return [lane.health.probe_at_s for lane in self._admission.lanes if lane.health.pause is not None]

@@ -25,7 +25,7 @@ class Claimant(Protocol):
 
     @property
     def probe_s(self) -> float | None:
-        """When a paused model is asked next whether it answers again; None when none is paused."""
+        """When a paused model may be asked next whether it answers again; None when none is paused."""
 
     @property
     def sent_s(self) -> float:

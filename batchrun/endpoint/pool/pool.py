@@ -171,10 +171,11 @@ class Pool:
 
     @property
     def probe_in_s(self) -> float | None:
-        """In how many seconds a paused model is asked next whether it answers again; None when none is paused."""
+        """In how many seconds a paused model is asked next whether it answers again; None while it is being asked."""
         if self.stopping is not None:
             return None
-        probe_s = min((each.probe_s for each in self.routes if each.probe_s is not None), default=None)
+        probes_s = [each.next_probe_s for each in self.routes]
+        probe_s = min((each for each in probes_s if each is not None), default=None)
         return None if probe_s is None else max(0.0, probe_s - self._loop.time())
 
     def look(self) -> None:

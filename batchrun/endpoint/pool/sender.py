@@ -146,8 +146,13 @@ class Sender:
 
     @property
     def probe_s(self) -> float | None:
-        """When a paused model is asked next whether it answers again; None when none is paused."""
+        """When a paused model may be asked next whether it answers again; None when none is paused."""
         return self._settlement.absence.probe_s
+
+    @property
+    def next_probe_s(self) -> float | None:
+        """When one will be asked next; None also while it is being asked."""
+        return self._settlement.absence.next_probe_s(self._loop.time())
 
     @property
     def is_late(self) -> bool:

@@ -100,7 +100,7 @@ class RouteWord(NamedTuple):
     away_s: float | None
     """For how long a model has been away; None when none is."""
     probe_in_s: float | None
-    """In how many seconds a paused model is asked next; None when none is paused."""
+    """In how many seconds a paused model is asked next; None when none is paused, or while it is being asked."""
     lanes: Sequence[LaneState]
     """The state of each model that was asked for there."""
     answered: Sequence[str]

@@ -131,7 +131,7 @@ class Overview:
 
     @property
     def probe_in_s(self) -> float | None:
-        """In how many seconds an endpoint that is away is asked next; None when none is."""
+        """In how many seconds an endpoint that is away is asked next; None when none is, or while it is being asked."""
         probes_s = [route.probe_s for route in self.routes if route.probe_s is not None]
         return max(0.0, min(probes_s) - self._now_s()) if probes_s and self.stopping is None else None
 
@@ -160,4 +160,4 @@ class Overview:
         return timeout_s if self._most_in_flight(place) else 0.0
 
     def look(self) -> None:
-        """Do nothing: each worker looks after its own pauses."""
+        """Do nothing: each worker looks after its own pauses, with each word."""

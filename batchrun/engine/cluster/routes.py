@@ -74,22 +74,29 @@ class SharedRoute:
         return self._throttled + sum(word.throttled for word in self._words.values())
 
     @property
+    def _telling(self) -> list[RouteWord]:
+        """The words of workers that can send there. One without a slot does not see whether others are answered."""
+        words = list(self._words.values())
+        return [word for word in words if word.allowance.slots or word.allowance.in_flight] or words
+
+    @property
     def lanes(self) -> list[LaneState]:
         """The state of each model that was asked for there: it is paused where no worker is answered."""
-        paused: dict[str, bool] = {}
-        for lane in (lane for word in self._words.values() for lane in word.lanes):
-            paused[lane.model] = paused.get(lane.model, True) and lane.is_paused
+        models = dict.fromkeys(lane.model for word in self._words.values() for lane in word.lanes)
+        paused = dict.fromkeys(models, True)
+        for lane in (lane for word in self._telling for lane in word.lanes):
+            paused[lane.model] = paused[lane.model] and lane.is_paused
         return [LaneState(model, model in self.closed, is_paused) for model, is_paused in paused.items()]
 
     @property
     def is_away(self) -> bool:
         """Whether no worker can send there."""
-        return bool(self._words) and all(word.is_away for word in self._words.values())
+        return bool(self._words) and all(word.is_away for word in self._telling)
 
     @property
     def trouble(self) -> str | None:
         """Why no worker can send there; None while one can."""
-        troubles = [word.trouble for word in self._words.values()]
+        troubles = [word.trouble for word in self._telling]
         return troubles[0] if troubles and all(troubles) else None
 
     @property
@@ -102,13 +109,14 @@ class SharedRoute:
 
     @property
     def probe_s(self) -> float | None:
-        """When a worker asks next whether it answers again; None while none has to."""
+        """When a worker asks next whether it answers again; None also while it is being asked."""
         probes_s = [
             self._words_s[worker] + word.probe_in_s
             for worker, word in self._words.items()
             if word.probe_in_s is not None
         ]
-        return min(probes_s) if self.trouble and probes_s else None
+        now_s = self._now_s()
+        return min((each for each in probes_s if each > now_s), default=None) if self.trouble else None
 
 
 def closed_by(routes: Mapping[str, RouteWord], is_closed: Callable[[str], bool]) -> Mapping[str, Stop]:

@@ -189,6 +189,7 @@ class Worker:
 
     def _word(self) -> Word:
         pool, is_done = self._pool, self._task.done()
+        pool.look()
         left = [] if is_done else pool.hand_back()
         stop = self._task.result() if is_done else pool.stopping
         fresh = pool.fresh + self._unread
@@ -273,7 +274,7 @@ class Worker:
 
 
 def _route_word(sender: Sender, bound: Bound, now_s: float, *, wants_more: bool) -> RouteWord:
-    since_s, probe_s = sender.since_s, sender.probe_s
+    since_s, probe_s = sender.since_s, sender.next_probe_s
     return RouteWord(
         allowance=Allowance(bound.current, sender.in_flight, wants_more),
         news=bound.take_news(),

@@ -12,7 +12,7 @@ from harness.endpoints import Endpoint, lognormal, refusal
 
 from batchrun.endpoint.pool.limits import Limit
 from batchrun.engine.cluster.driver import Driver
-from batchrun.records import Closed, Fault, Paused, Request, Resumed, Stop
+from batchrun.records import Closed, Event, Fault, Paused, Request, Resumed, Stop
 
 HALF_S = 0.5
 """How long workers take to start: it is left out of what they could have used."""
@@ -183,6 +183,40 @@ def test_an_outage_costs_time_and_no_row() -> None:
     assert cluster.ended_s < 60
     assert sum(isinstance(event, Paused) for event in cluster.events) == 1
     assert sum(isinstance(event, Resumed) for event in cluster.events) == 1
+
+
+def test_an_outage_is_shown_where_there_are_fewer_slots_than_workers() -> None:
+    """Those without a slot send nothing, and see no trouble."""
+    down = Fault("connection", "no connection", 0.001, was_sent=False)
+    endpoint = Endpoint(lambda now_s: 2, lognormal(0.3), trouble=lambda now_s, body: down if 5 <= now_s < 25 else None)
+    seen = []
+
+    async def look(cluster: Cluster, driver: Driver) -> None:
+        for at_s in (4, 15, 40):
+            await asyncio.sleep(at_s - asyncio.get_running_loop().time())
+            seen.append((driver.trouble, driver.is_away))
+
+    Cluster(endpoint).run(300, meanwhile=look)
+    assert seen == [(None, False), ("connection: no connection", True), (None, False)]
+
+
+def test_a_pause_is_reported_while_its_probe_is_under_way() -> None:
+    """As in one process. A probe of a server that says nothing takes as long as the timeout of a request."""
+    silent = Fault("timeout", "no answer in time", 60.0)
+    endpoint = Endpoint(lambda now_s: 60, trouble=lambda now_s, body: silent if 5 <= now_s < 110 else None)
+    seen_s = []
+
+    def on_event(event: Event, driver: Driver) -> None:
+        seen_s.append(asyncio.get_running_loop().time())
+
+    async def look(cluster: Cluster, driver: Driver) -> None:
+        await asyncio.sleep(100)
+        assert driver.trouble == "timeout: no answer in time"
+
+    cluster = Cluster(endpoint, on_event=on_event)
+    assert cluster.run(2_000, meanwhile=look) is None
+    assert [type(event) for event in cluster.events] == [Paused, Resumed]
+    assert 65 < seen_s[0] < 70
 
 
 def test_no_more_rows_are_noted_as_possibly_lost_than_workers_have() -> None:

@@ -3,8 +3,10 @@
 from types import SimpleNamespace
 from typing import Any, cast
 
+from batchrun.engine.cluster.keeper import Allowance
+from batchrun.engine.cluster.messages import RouteWord
 from batchrun.engine.cluster.routes import SharedRoute, closed_by, joined
-from batchrun.records import Stop
+from batchrun.records import LaneState, Stop
 
 KEY = Stop(kind="unauthorized", message="the key is wrong", exit_code=4)
 QUOTA = Stop(kind="quota", message="no quota is left", exit_code=5)
@@ -45,8 +47,45 @@ def test_an_outage_began_and_is_probed_at_times_that_do_not_move_with_the_age_of
     assert (route.since_s, route.probe_s) == (90.0, 130.0)
 
 
-def away(*, for_s: float, probe_in_s: float) -> Any:
+def test_a_probe_that_is_overdue_is_not_the_next_one() -> None:
+    """It is under way, or its worker has no slot for it. The bar showed "next probe in 0 s" for as long."""
+    now_s = 100.0
+    route = SharedRoute("", cast("Any", None), lambda: now_s)
+    route.hear(0, away(for_s=10.0, probe_in_s=1.0))
+    route.hear(1, away(for_s=10.0, probe_in_s=30.0))
+    now_s = 102.0
+    assert route.probe_s == 130.0
+    now_s = 131.0
+    assert route.probe_s is None
+
+
+def test_workers_without_a_slot_do_not_hide_an_outage() -> None:
+    """They send nothing, so they see no trouble. Where there are fewer slots than workers, no pause was shown."""
+    route = SharedRoute("", cast("Any", None), lambda: 100.0)
+    lane = LaneState("m", is_closed=False, is_paused=False)
+    idle = away(for_s=0.0, probe_in_s=0.0)._replace(trouble=None, away_s=None, is_away=False, lanes=[lane])
+    route.hear(0, away(for_s=10.0, probe_in_s=30.0))
+    route.hear(1, idle)
+    assert (route.trouble, route.since_s, route.is_away) == (None, None, False)
+    route.hear(1, idle._replace(allowance=Allowance(0, 0, wants_more=True)))
+    assert (route.trouble, route.since_s, route.is_away) == ("no route to host", 90.0, True)
+    assert route.lanes == [lane._replace(is_paused=True)]
+    route.hear(0, away(for_s=10.0, probe_in_s=30.0)._replace(allowance=Allowance(0, 0, wants_more=True)))
+    assert route.trouble is None  # nobody can send, so all are asked
+
+
+def away(*, for_s: float, probe_in_s: float) -> RouteWord:
     """Return a worker's word on an endpoint that does not answer it."""
-    return SimpleNamespace(
-        is_heard=True, answered=(), closed={}, trouble="no route to host", away_s=for_s, probe_in_s=probe_in_s
+    return RouteWord(
+        allowance=Allowance(1, 0, wants_more=True),
+        news=(),
+        throttled=0,
+        trouble="no route to host",
+        is_heard=True,
+        is_away=True,
+        away_s=for_s,
+        probe_in_s=probe_in_s,
+        lanes=[LaneState("m", is_closed=False, is_paused=True)],
+        answered=(),
+        closed={},
     )
