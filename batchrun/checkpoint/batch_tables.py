@@ -90,6 +90,9 @@ GONE = "gone"
 FAILED = "failed"
 """Status of a collected batch that the provider has not taken. Source: OpenAI's reference, `status` of a batch."""
 
+WAITING = "waiting"
+"""Status of a batch that is not created, because the provider's queue is full."""
+
 NOT_KNOWN = b""
 """Key of a line that a salvage has lost and found again: it gets that of the request at its place."""
 

@@ -102,7 +102,8 @@ class BatchFigures(NamedTuple):
     name: str
     """The provider's; empty until it has one."""
     status: str
-    """The provider's, such as `in_progress`; before it has one, `writing` or `uploading`; at the end, `collected`."""
+    """The provider's, such as `in_progress`; before it has one, `writing`, `uploading` or `waiting`; at the end,
+    `collected`."""
     requests: int
     completed: int
     """Answered, as far as the provider reports it."""

@@ -144,6 +144,7 @@ _ENDS = {
 _WITHOUT_COUNTS = {
     "writing": "being written",
     "uploading": "uploading",
+    "waiting": "waiting for room in the provider's queue",
     "not_sent": "not sent",
     "not_known": "perhaps created, as the run ended just then",
 }

@@ -12,6 +12,7 @@ from batchrun.checkpoint.batch_tables import (
     GIVEN_UP,
     GONE,
     UPLOADED,
+    WAITING,
     WRITTEN,
     BatchRow,
 )
@@ -41,6 +42,8 @@ def batch_figures(row: BatchRow, *, is_running: bool) -> BatchFigures:
     status = (row.status or row.step) if row.step == CREATED else row.step
     if row.step == COLLECTED:
         status = _ENDS.get(row.status, COLLECTED) if row.status else DROPPED
+    elif row.step in _ON_ITS_WAY and row.status == WAITING and is_running:
+        status = WAITING
     elif row.step in _ON_ITS_WAY:
         status = "uploading" if is_running else "not_known" if row.step == CREATING else "not_sent"
     counts = row.requests, row.completed, row.failed

@@ -102,10 +102,10 @@ class Summary:
     batches: dict[str, Any] | None = None
     """Of a run that was sent in batches: how many are `collected`, `not_taken` (refused by the provider), `gone` (the
     provider did not have them any more) and `given_up` (`--cancel` with a key that does not see them); those that are
-    `open`, each with `number`, `model`, `id` and `status` of the provider (before it has one: `uploading`; when the
-    run has stopped: `not_sent`, or `not_known` of one that was just being created), `requests`, of these `completed`
-    and `failed` so far, and `expires_at`; and what is set aside for these (`set_aside_usd`, `set_aside_tokens`). None
-    elsewhere."""
+    `open`, each with `number`, `model`, `id` and `status` of the provider (before it has one: `uploading`, or
+    `waiting` for room in the provider's queue; when the run has stopped: `not_sent`, or `not_known` of one that was
+    just being created), `requests`, of these `completed` and `failed` so far, and `expires_at`; and what is set aside
+    for these (`set_aside_usd`, `set_aside_tokens`). None elsewhere."""
     reused: list[dict[str, Any]] = dataclasses.field(default_factory=list)
     """One entry per `run` whose answers were taken (`reuse`), and for how many `rows`: nothing was sent for them."""
     fallbacks: list[dict[str, Any]] = dataclasses.field(default_factory=list)

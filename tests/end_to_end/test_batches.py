@@ -185,6 +185,24 @@ def test_a_full_queue_is_waited_for_with_smaller_batches(run: Any, endpoint: Any
     assert_bought_once(endpoint)
 
 
+def test_batches_that_fill_the_queue_are_uploaded_once_and_created_again_in_its_turn(
+    run: Any, endpoint: Any, when: Any
+) -> None:
+    """There is room for one of five: each of the others is tried in vain at most once, before the queue is known."""
+    endpoint.change(batch_tokens=200, batch_lines_per_s=20)
+    write_prompts(*MANY)
+    shown: list[str] = []
+    when(lambda: books(endpoint)["created"] == 6, lambda: shown.append(line_text(figures_of(Path("out")), 0)))
+    finished = run(*BY_BATCH, "--batch-requests", 8)
+    assert finished.code == 0
+    assert "smaller" not in finished.stderr
+    assert books(endpoint)["files"] == 5
+    assert books(endpoint)["created"] <= 9
+    assert " waiting, " in shown[0]
+    assert (state()["batches"]["collected"], state()["batches"]["not_taken"]) == (5, 0)
+    assert_bought_once(endpoint)
+
+
 def test_a_model_whose_queue_is_too_small_does_not_wait_for_a_batch_of_another(
     run: Any, endpoint: Any, monkeypatch: Any
 ) -> None:

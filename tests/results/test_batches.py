@@ -10,6 +10,7 @@ from batchrun.checkpoint.batch_tables import (
     GIVEN_UP,
     GONE,
     UPLOADED,
+    WAITING,
     WRITTEN,
     BatchRow,
 )
@@ -24,6 +25,7 @@ ROW = BatchRow(1, "m", "chat", CREATED, 40, 0.0, 0.0, 0)
     [
         (WRITTEN, None, "uploading", "not_sent"),
         (UPLOADED, None, "uploading", "not_sent"),
+        (UPLOADED, WAITING, "waiting", "not_sent"),
         (CREATING, None, "uploading", "not_known"),
         (CREATED, "in_progress", "in_progress", "in_progress"),
         (CREATED, None, "created", "created"),

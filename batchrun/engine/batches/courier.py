@@ -58,11 +58,13 @@ class Courier:
     say: Callable[[str], None]
 
     async def bring(self, shipment: Shipment) -> None:
-        """Have a batch uploaded and created, unless it is to be cancelled.
+        """Have a batch uploaded and created, unless it is to be cancelled or was withdrawn.
 
         Raises:
             Halted: nothing more can be sent.
         """
+        if shipment.is_withdrawn:
+            return
         if shipment.row.step == WRITTEN:
             await self._upload(shipment)
         if shipment.row.step in (UPLOADED, CREATING):
@@ -74,7 +76,8 @@ class Courier:
     async def is_seen(self, row: BatchRow) -> bool:
         """Return whether the provider has a batch that was created, or may have been."""
         if row.name is None:
-            return await self._found(row, (row.created_at_ms or 0) / 1000 + LISTED_AFTER_S) is not None
+            until_s = (row.created_at_ms or 0) / 1000 + LISTED_AFTER_S
+            return await self._found(row, until_s, lambda state: True) is not None
         try:
             await self.provider.retrieve(row.name)
         except Gone:
@@ -89,8 +92,8 @@ class Courier:
         """
         if shipment.row.step != CREATED:  # cancelled before it was there, withdrawn, or refused
             problem = "its file is too large" if shipment.is_too_large else ""
-            if problem or shipment.refused is not None:
-                shipment.become(shipment.row._replace(status=FAILED))
+            is_refused = problem or shipment.refused is not None or shipment.row.message is not None
+            shipment.become(shipment.row._replace(status=FAILED if is_refused else None))
             delivered = Delivered(
                 Result(),
                 is_too_large=shipment.is_too_large,
@@ -153,7 +156,7 @@ class Courier:
         while state is None:
             if shipment.is_cancelled or row.file is None:  # it was salvaged, and is not at the provider
                 return shipment.is_cancelled
-            row = row._replace(step=CREATING, created_at_ms=_now_ms())
+            row = row._replace(step=CREATING, created_at_ms=_now_ms(), status=None, message=None)
             await self._note(shipment, row)
             try:
                 state = await self._asked_for(shipment)
@@ -199,14 +202,16 @@ class Courier:
             self.say(f"batch {row.id} was never created; {left}")
         return shipment.is_withdrawn
 
-    async def _found(self, row: BatchRow, until_s: float) -> BatchState | None:
+    async def _found(
+        self, row: BatchRow, until_s: float, counts: Callable[[BatchState], bool] = lambda state: not _is_held(state)
+    ) -> BatchState | None:
         """Return the batch that was created of a row; None if there is none until some time has passed.
 
-        Were there two, the later one is cancelled.
+        Were there two, the later one is cancelled. What a full queue has not taken does not count: it is tried again.
         """
         while True:
             states = await self.provider.batches(row.planned_at_ms / 1000 - _SKEW_S)
-            own = [each for each in states if self._is_of(each, row)]
+            own = [each for each in states if self._is_of(each, row) and counts(each)]
             for double in own[:-1]:
                 await self.provider.cancel(double.id)
             if own:
@@ -252,7 +257,8 @@ class Courier:
         found = not_taken(state, row.requests)
         match found.cause:
             case Cause.QUEUE:
-                delivered = Delivered(Result(), is_queue_full=True, is_queue_of_model=state.is_queue_of_model)
+                await self._note(shipment, _not_created(row, found.message))
+                return Delivered(Result(), is_queue_full=True, is_queue_of_model=state.is_queue_of_model)
             case Cause.SIZE:
                 delivered = Delivered(Result(), is_too_large=True, problem=found.message)
             case Cause.MODEL | Cause.JOB:
@@ -272,6 +278,17 @@ class Courier:
             f"batch {row.id} of {row.model} is refused: {message.rstrip('.')}; {self.provider.cure_of(kind, row.model)}"
         )
         return Stop(kind=kind, message=text, exit_code=REFUSED)
+
+
+def _is_held(state: BatchState) -> bool:
+    """Return whether a batch was not taken for a full queue: one of the same file is created when there is room."""
+    return state.status == FAILED and state.is_queue_full
+
+
+def _not_created(row: BatchRow, message: str) -> BatchRow:
+    """Return a batch as it was before it was created, with why it was not taken."""
+    before = row._replace(step=UPLOADED, name=None, created_at_ms=None, expires_at_ms=None)
+    return before._replace(status=None, completed=0, failed=0, message=message)
 
 
 def _now_ms() -> int:

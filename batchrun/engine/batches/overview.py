@@ -89,11 +89,6 @@ class Overview(ABC):
         return tuple(batch_figures(row, is_running=True) for row in self.rows.values())
 
     @property
-    def models_under_way(self) -> set[str]:
-        """Models of these batches."""
-        return {row.model for row in self.rows.values()}
-
-    @property
     def routes(self) -> tuple[BatchRoute | Sender, ...]:
         """The only endpoint."""
         return self.rest.routes if self.is_resting else (self._route,)

@@ -58,8 +58,6 @@ class Planner:
     traffic: Traffic
     closed: Collection[str]
     """Models that nothing more is sent to."""
-    full: Collection[str] = ()
-    """Models whose batches wait for room in the provider's queue."""
     number: int = 0
     """Of the last batch."""
     most_tokens: dict[str, float] = field(default_factory=dict)
@@ -72,7 +70,7 @@ class Planner:
         try:
             async for requests in feed:
                 for request, line in await asyncio.to_thread(self.log.to_send, requests):
-                    if request.model in self.closed or request.model in self.full:
+                    if request.model in self.closed:
                         continue
                     planned += 1
                     await self._add(request, line)

@@ -15,7 +15,7 @@ import time
 from collections import Counter
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Sequence
 
-from batchrun.checkpoint.batch_tables import WRITTEN, BatchRow
+from batchrun.checkpoint.batch_tables import UPLOADED, WRITTEN, BatchRow
 from batchrun.endpoint.pool.budget import Amount
 from batchrun.endpoint.pool.pool import Pool
 from batchrun.endpoint.pool.rules import Listeners
@@ -33,9 +33,6 @@ from batchrun.engine.links import Links
 from batchrun.engine.prepared import Prepared
 from batchrun.job.batch_providers import Most
 from batchrun.records import Outcome, Request, Stop
-
-_UPLOADS = 2
-"""Batches that are uploaded at the same time."""
 
 _MOST_PROBLEMS = 3
 """Batches of a model in a row that the provider does not take, for no line's reason, until the model is closed."""
@@ -65,10 +62,9 @@ class BatchPool(Overview):
         self._parts: Parts = parts_for(prepared, links, self._put, listeners.on_event, self)
         super().__init__(self._parts.route, rest)
         self._shipments: dict[int, Shipment] = {}
-        self._uploads = asyncio.Semaphore(_UPLOADS)
         self._changed = asyncio.Event()
         self._main: asyncio.Task[Stop | None] | None = None
-        self._queue = QueueRoom(self._parts.planner, self._say)
+        self._queue = QueueRoom(self._parts.planner, self._shipments, self._say)
         self._problems: Counter[str] = Counter()  # by model
         self._closed = self._parts.closed
         self._had_any = False  # batches of earlier executions
@@ -150,9 +146,8 @@ class BatchPool(Overview):
             await self._until_pass_is_due()
             await self._log.committed()
             waiting, _ = await asyncio.to_thread(self._log.waiting, self._closed.stops)
-            if not self._shipments and (not waiting or (self._ended == ended and not self._queue.full)):
+            if not self._shipments and (not waiting or self._ended == ended):
                 break  # what waits then, no batch takes
-            await self._queue.wait(self.models_under_way)
             self._log.refresh()
             feed, self._has_withdrawn = self._feed(), False
         while self._shipments:
@@ -170,16 +165,13 @@ class BatchPool(Overview):
             self._changed.clear()  # first: what changes while this looks is looked at again
             if not self._shipments or self.is_ending or await self._is_pass_due():
                 return
-            await self._queue.changed_or_due(self._changed, self.models_under_way)
+            await self._changed.wait()
 
     async def _is_pass_due(self) -> bool:
-        """Return whether what waits fills half a batch, or waits for room in the queue that there is now."""
-        is_due = not self._queue.due_in_s(self.models_under_way)
-        if is_due or self._queue.is_shared:
-            return is_due
+        """Return whether what waits fills half a batch, or is to go into a new one at once."""
         if self._has_withdrawn:
             return True
-        waiting, _ = await asyncio.to_thread(self._log.waiting, {*self._closed.stops, *self._queue.full})
+        waiting, _ = await asyncio.to_thread(self._log.waiting, self._closed.stops)
         return 2 * waiting >= self._parts.planner.most.requests
 
     async def room(self) -> None:
@@ -227,23 +219,33 @@ class BatchPool(Overview):
 
     async def _carry(self, shipment: Shipment) -> None:
         number = shipment.row.id
-        shipment.on_row = lambda row: self.rows.__setitem__(number, row)
-        async with self._uploads:
-            if shipment.row.step == WRITTEN and shipment.row.model in self._closed.stops:
-                shipment.cancel()
-            await self._parts.courier.bring(shipment)
-        delivered = await self._parts.courier.fetch(shipment)
+        shipment.on_row = self._noted
+        while True:
+            async with self._queue.admitted(shipment):
+                if shipment.row.step in (WRITTEN, UPLOADED) and shipment.row.model in self._closed.stops:
+                    shipment.cancel()
+                await self._parts.courier.bring(shipment)
+            delivered = await self._parts.courier.fetch(shipment)
+            if not delivered.is_queue_full:
+                break
+            self._queue.refused(shipment, is_of_model=delivered.is_queue_of_model)
         del self._shipments[number], self.rows[number]
         self._answered += shipment.row.answered
         self._ended += 1
         self._changed.set()
         self._settle(shipment, delivered)
+        self._queue.look()
         if (refusal := delivered.result.refusal) is not None:
             self._close(shipment.row.model, self._parts.stop_for(refusal, shipment.row))
+
+    def _noted(self, row: BatchRow) -> None:
+        self.rows[row.id] = row
+        self._queue.seen(row)
 
     def _close(self, model: str, stop: Stop) -> None:
         """Send nothing more to a model; end the run when none is left."""
         self._closed.close(model, stop)
+        self._queue.cancel(model)
         if self._closed.is_everything and self._ending is None:
             self._ending = self._group.create_task(self._end_soon())
 
@@ -262,9 +264,7 @@ class BatchPool(Overview):
         if result.lost:
             self._notices.lost(row.id, result.lost)
         self._has_withdrawn |= delivered.is_withdrawn
-        if delivered.is_queue_full:
-            self._queue.refused(shipment, self.models_under_way, is_of_model=delivered.is_queue_of_model)
-        elif delivered.is_too_large and row.requests > 1:
+        if delivered.is_too_large and row.requests > 1:
             planner = self._parts.planner
             planner.most = Most(row.requests // 2, max(1, planner.most.size_bytes // 2))
             self._notices.too_large(row.id)
@@ -275,9 +275,9 @@ class BatchPool(Overview):
             self._say(f"batch {row.id} was not taken: {delivered.problem}")
             if self._problems[row.model] >= _MOST_PROBLEMS:
                 self._close(row.model, self._parts.not_taken(row, delivered.problem))
-        else:
+        elif row.name is not None:
             self._problems[row.model] = 0
-            self._queue.took(row.model)
+            self._queue.ended(row.model)
 
     def _put(self, outcome: Outcome) -> None:
         if outcome.kind is None:

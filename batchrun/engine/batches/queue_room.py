@@ -1,125 +1,202 @@
 """Room in the provider's queues: how many tokens may be enqueued is known only by what it does not take.
 
-A provider whose refusal names a model has a queue for each; else all of the run's batches are taken to share one.
+A provider whose refusal names a model has a queue for each; else all of the run's batches are taken to share one. A
+batch that is not taken keeps its uploaded file and waits for its turn; those that come later wait behind it, before
+they are uploaded. One is tried for each that has ended in the queue; after a few of these, or after a while with none
+of the run's own in it, each one that is taken lets the next be tried too, until one is refused.
 """
 
 import asyncio
 import contextlib
 import math
-import time
-from collections.abc import Callable, Collection
-from dataclasses import dataclass
+from collections.abc import AsyncGenerator, Callable, Mapping
+from dataclasses import dataclass, field
 
+from batchrun.checkpoint.batch_tables import CREATED, FAILED, WAITING, BatchRow
 from batchrun.engine.batches.planner import Planner
 from batchrun.engine.batches.shipment import Shipment
+
+_UPLOADS = 2
+"""Batches that are uploaded at the same time."""
 
 _FIRST_S, _MOST_S = 5.0, 600.0
 """First and longest wait for room in the provider's queue, while none of the run's own batches is in it."""
 
+_ENDS_TO_GROW = 4
+"""Batches that have ended until more are tried than have: other runs may have left room too. So at most a fifth of the
+creations is in vain, once the first are refused."""
+
+_OF_ALL = ""
+"""Name of the queue of all models."""
+
+_NOT_TAKEN_YET = (None, "validating", FAILED)
+
 
 @dataclass(slots=True)
 class _Queue:
-    """What a model's batches have shown of the queue."""
+    """What batches have shown of a queue."""
 
     wait_s: float
-    """Until it is tried again, the next time."""
+    """Until one is tried, the next time that none of the run's own is in it."""
     is_full: bool = False
-    """Whether one was not taken, and that was not waited for since."""
-    is_of_model: bool = False
-    """Whether only this model's batches are in it."""
-    has_freed: bool = False
-    """Whether one that was in it has ended since."""
+    """Whether one was not taken, and others may not be."""
     until_s: float = 0.0
-    """When it is tried again, if nothing in it is the run's own."""
-    largest: float = 0.0
-    """Tokens of the largest batch that was not taken since the last wait."""
-
-    def holds(self, models: Collection[str], model: str) -> bool:
-        """Return whether batches of some models are in it, which is the queue of `model`."""
-        return model in models if self.is_of_model else bool(models)
+    """When one is tried, if none of the run's own is in it."""
+    tries: int = 0
+    """How many may be tried now."""
+    tried: int | None = None
+    """Number of the last that was."""
+    is_growing: bool = False
+    """Whether each one that is taken lets the next be tried."""
+    ends: int = 0
+    """How many have ended that were in it, since one was not taken."""
+    largest: dict[str, float] = field(default_factory=dict)
+    """Model → tokens of its largest batch that was not taken since one was tried."""
 
 
 class QueueRoom:
-    """Whether the provider takes another batch, as far as it has shown."""
+    """Has batches wait for room in the provider's queues."""
 
-    def __init__(self, planner: Planner, say: Callable[[str], None]) -> None:
-        self._planner, self._say = planner, say
-        self._queues: dict[str, _Queue] = {}  # by model
-        self._ended: set[str] = set()  # models of which a batch has ended since the last wait
+    def __init__(self, planner: Planner, shipments: Mapping[int, Shipment], say: Callable[[str], None]) -> None:
+        """Begin with room for all.
 
-    @property
-    def full(self) -> Collection[str]:
-        """Models that no batch is planned of now."""
-        return {model for model, queue in self._queues.items() if queue.is_full}
+        Args:
+            planner: whose batches become smaller where a queue takes none as large.
+            shipments: all that are on their way, by number, as they are whenever that counts.
+            say: prints a line.
+        """
+        self._planner, self._shipments, self._say = planner, shipments, say
+        self._queues: dict[str, _Queue] = {}  # by model, or of all
+        self._ended_s: dict[str, float] = {}  # when the last batch of a model has ended
+        self._held: dict[int, Shipment] = {}  # those that wait, by number, the first in line first
+        self._uploads = asyncio.Semaphore(_UPLOADS)
 
-    @property
-    def is_shared(self) -> bool:
-        """Whether a full queue may be that of all models."""
-        return any(queue.is_full and not queue.is_of_model for queue in self._queues.values())
+    @contextlib.asynccontextmanager
+    async def admitted(self, shipment: Shipment) -> AsyncGenerator[None]:
+        """Wait until a batch may be uploaded and created: first for its turn, if the queue is full."""
+        has_waited = False
+        while True:
+            if not has_waited and self._queue_of(shipment.row.model).is_full:
+                await self._turn(shipment)
+                has_waited = True
+            async with self._uploads:
+                if has_waited or not self._queue_of(shipment.row.model).is_full:
+                    shipment.admitted_s = asyncio.get_running_loop().time()
+                    yield
+                    return
 
-    def took(self, model: str) -> None:
-        """Note a batch of a model that was taken, and has ended."""
-        self._ended.add(model)
-        for each, queue in self._queues.items():
-            if queue.holds({model}, each):
-                queue.wait_s, queue.has_freed = _FIRST_S, True
+    async def _turn(self, shipment: Shipment) -> None:
+        """Wait until a batch may be tried, or is not to be: it is cancelled, or withdrawn, as one that is too large."""
+        number, model = shipment.row.id, shipment.row.model
+        self._held[number] = shipment
+        self._note(shipment, WAITING)
+        try:
+            while not self._is_turn(shipment):
+                shipment.wake.clear()
+                left_s = self._left_s(self._queue_of(model))
+                with contextlib.suppress(TimeoutError):
+                    async with asyncio.timeout(None if left_s == math.inf else left_s):
+                        await shipment.wake.wait()
+        finally:
+            del self._held[number]
+        shipment.is_withdrawn |= self._is_too_large(shipment)
+        self._note(shipment, None)
+        if not shipment.is_cancelled and not shipment.is_withdrawn:
+            self._try(number, self._queue_of(model))
+        self.look()
 
-    def refused(self, shipment: Shipment, under_way: Collection[str], *, is_of_model: bool) -> None:
-        """Send smaller batches, or none for a while: too many tokens are enqueued.
+    def cancel(self, model: str) -> None:
+        """Cancel all batches of a model that wait."""
+        for each in self._held.values():
+            if each.row.model == model:
+                each.cancel()
 
-        The next ones are half as large as the largest that was not taken: the last one may be a small rest. Where the
-        run's own filled the queue, they stay as large.
+    def look(self) -> None:
+        """Have all that wait see whether it is their turn."""
+        for each in self._held.values():
+            each.wake.set()
+
+    def seen(self, row: BatchRow) -> None:
+        """Take note of what is known of a batch now: whether it was taken."""
+        queue = self._queue_of(row.model)
+        if queue.is_growing and queue.tried == row.id and row.step == CREATED and row.status not in _NOT_TAKEN_YET:
+            queue.tried, queue.tries = None, queue.tries + 1
+            self.look()
+
+    def ended(self, model: str) -> None:
+        """Take note that a batch of a model has ended that was in its queue."""
+        queue = self._queue_of(model)
+        self._ended_s[model] = asyncio.get_running_loop().time()
+        queue.wait_s, queue.ends, queue.tries = _FIRST_S, queue.ends + 1, queue.tries + 1
+        queue.is_growing |= queue.ends >= _ENDS_TO_GROW
+        queue.is_full = bool(self._held_by(queue))
+        self.look()
+
+    def refused(self, shipment: Shipment, *, is_of_model: bool) -> None:
+        """Have a batch wait that was not taken, because too many tokens are enqueued.
+
+        Where none of the run's own was in the queue, the next ones are half as large as the largest that was not taken:
+        the last one may be a small rest.
 
         Args:
             shipment: that was not taken.
-            under_way: models of the run's other batches that are.
-            is_of_model: whether the queue is that of the model alone.
+            is_of_model: whether the queue is that of its model alone.
         """
         row = shipment.row
-        queue = self._queues.setdefault(row.model, _Queue(wait_s=_FIRST_S))
-        queue.is_of_model = is_of_model
+        name = row.model if is_of_model or row.model in self._queues else _OF_ALL
+        queue = self._queues.setdefault(name, _Queue(wait_s=_FIRST_S))
+        self._held[row.id] = shipment
+        queue.is_full, queue.is_growing, queue.tries, queue.ends = True, False, 0, 0
+        queue.until_s = asyncio.get_running_loop().time() + queue.wait_s
         if row.requests > 1:
-            queue.largest = max(shipment.tokens, queue.largest)
-        queue.is_full, queue.has_freed = True, False
-        queue.until_s = time.monotonic() + queue.wait_s
-        if queue.holds(under_way, row.model):
+            queue.largest[row.model] = max(shipment.tokens, queue.largest.get(row.model, 0.0))
+        if self._has_any(queue):
             self._say(f"the provider's queue is full: batch {row.id} waits until another one has ended")
             return
         smaller = ""
-        if not queue.holds(self._ended, row.model) and queue.largest:
-            self._planner.most_tokens[row.model] = queue.largest / 2
-            smaller = "smaller batches, "
+        if not self._has_ended_since(shipment.admitted_s, queue):
+            shipment.is_withdrawn = row.requests > 1 and not shipment.tokens  # written again, its tokens are known
+            if most := queue.largest.get(row.model, 0.0) / 2:
+                self._planner.most_tokens[row.model], smaller = most, "smaller batches, "
         self._say(f"the provider's queue is full: {smaller}next try in {queue.wait_s:.0f} s")
         queue.wait_s = min(2 * queue.wait_s, _MOST_S)
+        self.look()
 
-    def due_in_s(self, under_way: Collection[str]) -> float:
-        """Return how long until a full queue is tried again: inf while only a batch that ends can make room.
+    def _queue_of(self, model: str) -> _Queue:
+        return self._queues.get(model) or self._queues.get(_OF_ALL) or _Queue(wait_s=_FIRST_S)
 
-        Args:
-            under_way: models of the run's batches that are.
-        """
-        full = [(model, queue) for model, queue in self._queues.items() if queue.is_full]
-        return min((self._left_s(model, queue, under_way) for model, queue in full), default=math.inf)
+    def _held_by(self, queue: _Queue) -> list[int]:
+        return [number for number, each in self._held.items() if self._queue_of(each.row.model) is queue]
 
-    async def changed_or_due(self, changed: asyncio.Event, under_way: Collection[str]) -> None:
-        """Wait until an event is set, or a full queue is to be tried again."""
-        left_s = self.due_in_s(under_way)
-        with contextlib.suppress(TimeoutError):
-            async with asyncio.timeout(None if left_s == math.inf else left_s):
-                await changed.wait()
+    def _has_any(self, queue: _Queue) -> bool:
+        """Return whether one of the run's own is in a queue, or about to be."""
+        others = (each for number, each in self._shipments.items() if number not in self._held)
+        return any(self._queue_of(each.row.model) is queue for each in others)
 
-    async def wait(self, under_way: Collection[str]) -> None:
-        """Wait until a full queue is to be tried again, unless other batches are under way; then try those that are."""
-        left_s = self.due_in_s(under_way)
-        if not under_way and left_s != math.inf:
-            await asyncio.sleep(left_s)
-        for model, queue in self._queues.items():
-            if queue.is_full and not self._left_s(model, queue, under_way):
-                queue.is_full, queue.has_freed, queue.largest = False, False, 0.0
-        self._ended &= set(self.full)
-        self._planner.full = self.full
+    def _has_ended_since(self, since_s: float, queue: _Queue) -> bool:
+        """Return whether one of the run's own was in a queue at some time, and has ended."""
+        return any(at_s >= since_s for model, at_s in self._ended_s.items() if self._queue_of(model) is queue)
 
-    def _left_s(self, model: str, queue: _Queue, under_way: Collection[str]) -> float:
-        if queue.has_freed:
-            return 0.0
-        return math.inf if queue.holds(under_way, model) else max(0.0, queue.until_s - time.monotonic())
+    def _is_turn(self, shipment: Shipment) -> bool:
+        queue = self._queue_of(shipment.row.model)
+        if shipment.is_cancelled or shipment.is_withdrawn or not queue.is_full or self._is_too_large(shipment):
+            return True
+        is_first = shipment.row.id == self._held_by(queue)[0]
+        return is_first and (queue.tries > 0 or not self._left_s(queue))
+
+    def _is_too_large(self, shipment: Shipment) -> bool:
+        most_tokens = self._planner.most_tokens.get(shipment.row.model, math.inf)
+        return shipment.row.requests > 1 and shipment.tokens > most_tokens
+
+    def _left_s(self, queue: _Queue) -> float:
+        """Return how long until one is tried with none of the run's own in a queue; inf while one is in it."""
+        return math.inf if self._has_any(queue) else max(0.0, queue.until_s - asyncio.get_running_loop().time())
+
+    def _try(self, number: int, queue: _Queue) -> None:
+        queue.is_growing |= not queue.tries
+        queue.tries, queue.tried = max(0, queue.tries - 1), number
+        queue.largest = {}
+
+    def _note(self, shipment: Shipment, status: str | None) -> None:
+        shipment.become(shipment.row._replace(status=status))
+        self._planner.log.note(shipment.row)

@@ -16,11 +16,13 @@ class Shipment:
     row: BatchRow
     tokens: float = 0.0
     """About how many its prompts have; 0 where it is not known."""
+    admitted_s: float = 0.0
+    """When it was its turn to be created, on the loop's clock."""
     wake: asyncio.Event = field(default_factory=asyncio.Event)
     is_cancelled: bool = False
     """Whether it is to be cancelled."""
     is_withdrawn: bool = False
-    """Whether it was never created, and not all its requests are wanted any more."""
+    """Whether it was never created, and what is wanted of it goes into new ones: not all is, or it is too large."""
     is_too_large: bool = False
     """Whether the provider has not taken its file for its size."""
     refused: Stop | None = None
@@ -48,7 +50,7 @@ class Delivered:
 
     result: Result
     is_queue_full: bool = False
-    """Whether it was not taken, because too many tokens are enqueued."""
+    """Whether it was not taken, because too many tokens are enqueued: it has still to be created."""
     is_queue_of_model: bool = False
     """Whether only those of its model count."""
     is_too_large: bool = False

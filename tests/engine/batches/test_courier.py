@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from batchrun.checkpoint.batch_tables import CREATED, CREATING, GONE, UPLOADED, WRITTEN, BatchRow
+from batchrun.checkpoint.batch_tables import CREATED, CREATING, FAILED, GONE, UPLOADED, WRITTEN, BatchRow
 from batchrun.endpoint.batches.state import BatchState, read_state
 from batchrun.engine.batches import courier as module
 from batchrun.engine.batches.courier import Courier
@@ -51,6 +51,9 @@ class There:
         self.done.append(f"cancelled {name}")
 
     async def retrieve(self, name: str) -> BatchState:
+        for each in self.listed:
+            if each.id == name:
+                return each
         raise Gone("no such batch")
 
     # The notes.
@@ -153,6 +156,34 @@ def test_nothing_is_sent_of_a_batch_that_is_cancelled_before(tmp_path: Path) -> 
         assert there.done == []
         assert [each.id for each in there.released] == [3]
         assert not delivered.is_lost
+
+
+FULL = {"errors": {"data": [{"code": "token_limit_exceeded", "message": "Enqueued token limit reached for m"}]}}
+
+
+def test_what_a_full_queue_has_not_taken_keeps_its_file_and_only_its_creation_is_tried_again(tmp_path: Path) -> None:
+    """Also where the reply to that gets lost: the batch that was not taken is not taken for the new one."""
+    there = There([batch("batch_0", status="failed", input_file_id="file_1", **FULL)])
+    shipment = Shipment(ROW._replace(step=CREATED, file="file_1", name="batch_0", created_at_ms=1))
+    delivered = asyncio.run(courier(there, tmp_path).fetch(shipment))
+    assert (delivered.is_queue_full, delivered.is_queue_of_model) == (True, True)
+    assert (there.done, there.released) == ([f"noted {CREATED}", f"noted {UPLOADED}", "committed"], [])
+    assert (shipment.row.file, shipment.row.name, shipment.row.created_at_ms) == ("file_1", None, None)
+    there.is_heard = False
+    asyncio.run(courier(there, tmp_path).bring(shipment))
+    assert (shipment.row.step, shipment.row.name) == (CREATED, "batch_1")
+    assert "uploaded" not in there.done
+    assert asyncio.run(courier(there, tmp_path).is_seen(ROW._replace(step=CREATING, file="file_1")))
+
+
+@pytest.mark.parametrize("was_refused", [True, False])
+def test_a_batch_that_is_withdrawn_is_not_created_and_its_lines_wait(tmp_path: Path, was_refused: bool) -> None:
+    there = There()
+    row = ROW._replace(step=UPLOADED, file="file_1", message="the queue is full" if was_refused else None)
+    shipment = brought(there, tmp_path, row, is_withdrawn=True)
+    delivered = asyncio.run(courier(there, tmp_path).fetch(shipment))
+    assert (there.done, delivered.is_withdrawn) == ([], True)
+    assert [each.status for each in there.released] == [FAILED if was_refused else None]
 
 
 def test_the_lines_of_a_batch_that_is_gone_are_open_and_may_be_paid(tmp_path: Path) -> None:
