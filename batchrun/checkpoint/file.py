@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from batchrun.checkpoint import migrations
+from batchrun.checkpoint import migrations, row_checksums
 from batchrun.checkpoint.tables import APPLICATION_ID, LOGS, MOST_VERSIONS, TABLES, VERSION
 from batchrun.errors import DamagedError, RunDirectoryError
 from batchrun.storage.runs import such_as_run
@@ -167,16 +167,19 @@ def _ready(connection: sqlite3.Connection, path: Path, read_only: bool, page_byt
                 f"{path}: is empty: its run died as it began, or the disk has lost it; run the job again"
             )
         create(connection, page_bytes)
+        row_checksums.keep(connection)
         return connection
     _refuse_other_formats(connection, path, application, version)
     if connection.execute(_CHANGED_NAMES).fetchone() is not None:
         raise damaged(path, "the name of a model changed on the disk")
-    if version == VERSION:
-        return connection
+    if changed := row_checksums.changed_rows(connection):
+        raise damaged(path, f"{row_checksums.names_of(changed)} changed on the disk: the checksum is wrong")
     if not read_only:
-        migrations.migrate(connection, migrations.MIGRATIONS)
+        if version < VERSION:
+            migrations.migrate(connection, migrations.MIGRATIONS)
+        row_checksums.keep(connection)
         return connection
-    if migrations.pretend(connection, version, migrations.MIGRATIONS):
+    if version == VERSION or migrations.pretend(connection, version, migrations.MIGRATIONS):
         return connection
     return _migrated_copy(connection)
 

@@ -11,7 +11,7 @@ import re
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from batchrun.checkpoint import batch_tables
+from batchrun.checkpoint import batch_tables, row_checksums
 
 if TYPE_CHECKING:
     import sqlite3
@@ -137,6 +137,7 @@ MIGRATIONS: tuple[Migration, ...] = (
     ),
     ("ALTER TABLE outcomes ADD COLUMN reply INTEGER", "ALTER TABLE retired ADD COLUMN reply INT", REPLIES),
     batch_tables.MIGRATION,
+    (row_checksums.TABLE,),
 )
 """The first one makes version 2 of version 1, and so on."""
 
@@ -159,6 +160,7 @@ def migrate(connection: sqlite3.Connection, migrations: Sequence[Migration]) -> 
         for statements in migrations[version - FIRST :]:
             for statement in statements:
                 connection.execute(statement)
+        row_checksums.fill(connection)
         connection.execute(f"PRAGMA user_version = {FIRST + len(migrations)}")
         connection.execute("COMMIT")
     except BaseException:

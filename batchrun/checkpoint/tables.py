@@ -11,7 +11,7 @@ from functools import lru_cache
 from itertools import chain
 from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
-from batchrun.checkpoint import batch_tables, migrations
+from batchrun.checkpoint import batch_tables, migrations, row_checksums
 from batchrun.checkpoint.checksums import checksum
 from batchrun.records import ModelTotals, Outcome, Usage
 from batchrun.storage.runs import RUN_FILE
@@ -94,6 +94,7 @@ CREATE TABLE limits (at_ms INTEGER NOT NULL, requests INTEGER NOT NULL, reason T
 {migrations.DICTIONARIES};
 {migrations.REPLIES};
 {";".join(batch_tables.TABLES)};
+{row_checksums.TABLE};
 """
 
 OUTCOME_COLUMNS = (

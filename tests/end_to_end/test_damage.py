@@ -202,6 +202,29 @@ def test_a_letter_that_changed_in_an_answer_is_noticed_and_its_row_alone_is_sent
     assert without_times(results()) == without_times(finished)
 
 
+@pytest.mark.parametrize("fact", ["job", "version", "begun"])
+def test_a_letter_that_changed_in_a_fact_is_noticed_and_what_it_says_is_left_out(
+    run: Any, batchrun: Any, endpoint: Any, finished: Any, fact: str
+) -> None:
+    """A price, a path, the name of a model: whatever command reads the run names the fact. No row is lost by it."""
+    with closing(sqlite3.connect(CHECKPOINT, isolation_level=None)) as connection:
+        connection.execute(
+            "UPDATE facts SET value = substr(value, 1, 3) || 'x' || substr(value, 5) WHERE name = ?", (fact,)
+        )
+    for done in (batchrun("export", "out"), batchrun("status", "out"), batchrun("show", "out"), run("in.jsonl")):
+        assert done.code == 3
+        assert f"(the fact {fact} (" in done.stderr
+        assert "changed on the disk: the checksum is wrong)" in done.stderr
+        assert "recover what is readable: batchrun export out --salvage" in done.stderr
+    done = batchrun("export", "out", "--salvage")
+    assert done.code == 0
+    assert f"{ROWS} settled rows recovered of {ROWS}" in done.stderr
+    assert f"left out, because it changed on the disk or is lost: the fact {fact} (" in done.stderr
+    assert run("in.jsonl").code == 0
+    assert endpoint.stats.received == ROWS
+    assert without_times(results()) == without_times(finished)
+
+
 def test_damage_that_the_first_check_misses_stops_the_run_before_it_sends(
     run: Any, endpoint: Any, finished: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:

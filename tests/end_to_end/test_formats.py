@@ -195,6 +195,7 @@ def test_one_row_per_prompt_needs_a_settled_row(batchrun: Any) -> None:
     settle([{"prompt": "a"}], lambda asked: "x")
     with sqlite3.connect("out/checkpoint.sqlite") as connection:
         connection.execute("DELETE FROM outcomes")
+        connection.execute("DELETE FROM row_checksums")
         connection.execute("DELETE FROM totals")
     done = batchrun("export", "out", "--wide")
     assert done.code == 2

@@ -44,6 +44,7 @@ DROP TABLE replies;
 DROP TABLE batches;
 DROP TABLE batch_lines;
 DROP TABLE batch_answers;
+DROP TABLE row_checksums;
 PRAGMA user_version = 4;
 VACUUM;
 """
@@ -55,6 +56,7 @@ DROP TABLE replies;
 DROP TABLE batches;
 DROP TABLE batch_lines;
 DROP TABLE batch_answers;
+DROP TABLE row_checksums;
 PRAGMA user_version = 5;
 VACUUM;
 """
@@ -76,6 +78,7 @@ CREATE TABLE batch_lines (
 CREATE INDEX batch_lines_of ON batch_lines (batch);
 INSERT INTO batch_lines SELECT id, batch, key, custom_id, attempts, throttled, spent, repairs, body FROM later;
 DROP TABLE later;
+DROP TABLE row_checksums;
 PRAGMA user_version = 6;
 VACUUM;
 """

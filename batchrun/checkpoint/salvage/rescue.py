@@ -13,7 +13,6 @@ checksum is wrong is left out, and its row is named.
 
 import os
 import sqlite3
-from collections import Counter
 from collections.abc import Sequence
 from contextlib import closing, suppress
 from pathlib import Path
@@ -21,7 +20,7 @@ from typing import Any, NamedTuple
 
 import orjson
 
-from batchrun.checkpoint import origins, sources
+from batchrun.checkpoint import origins, row_checksums, sources
 from batchrun.checkpoint.facts import (
     BATCHES_AT,
     JOB,
@@ -37,12 +36,13 @@ from batchrun.checkpoint.file import create, translated
 from batchrun.checkpoint.in_flight import FILE_NAME as JOURNAL
 from batchrun.checkpoint.in_flight import Journal
 from batchrun.checkpoint.lock import DirectoryLock
-from batchrun.checkpoint.replies import PLACES
 from batchrun.checkpoint.salvage.batches import FoundBatches
 from batchrun.checkpoint.salvage.damaged import DamagedFile
 from batchrun.checkpoint.salvage.examine import problem_of
+from batchrun.checkpoint.salvage.models import FoundModels
 from batchrun.checkpoint.salvage.outcomes import FoundOutcomes
 from batchrun.checkpoint.salvage.shapes import table_of
+from batchrun.checkpoint.salvage.small_rows import SmallRows
 from batchrun.checkpoint.salvage.swap import Damaged, damaged_files, put_in_place
 from batchrun.checkpoint.tables import COUNTS, FILE_NAME, LOGS, insert_many
 from batchrun.errors import RunDirectoryError
@@ -52,12 +52,7 @@ from batchrun.storage.runs import such_as_run
 
 _FORGOTTEN = {fact.name for fact in OF_PLACES}
 
-_ASKED_FOR_NAMES = 100
-"""Most answers that are read to find the name of a model."""
-
-_OWN_OR_FRAME = f"coalesce(body, (SELECT frame FROM replies WHERE replies.id = reply / {PLACES}))"
-
-_SMALL = ("limits", "executions", "pauses", "execution_totals", "sources", "endpoint_limits", "endpoint_pauses")
+_HISTORY = ("limits", "executions", "pauses", "execution_totals", "sources", "endpoint_limits", "endpoint_pauses")
 """Tables that are taken over as they are."""
 
 _SUMS = """
@@ -121,6 +116,7 @@ def salvage(directory: Path, made_from_it: Sequence[str] = ()) -> Salvaged:
             connection.execute("PRAGMA journal_mode = OFF")  # until it is whole, nobody needs it
             connection.execute("PRAGMA synchronous = OFF")
             create(connection)
+            row_checksums.keep(connection)
             rescue = _Rescue(connection)
             rescue.read(files, _spent(directory))
         if rescue.rows + rescue.retired == 0 and not rescue.has_batches:
@@ -144,10 +140,8 @@ class _Rescue:
     def __init__(self, connection: sqlite3.Connection) -> None:
         self._connection = connection
         self._facts: dict[str, str] = {}
-        self._models: dict[int, str] = {}
-        self._other_names: dict[int, str] = {}
         self._totals: dict[int, list[int]] = {}
-        self._history: dict[str, dict[int, list[Any]]] = {table: {} for table in _SMALL}
+        self._small = SmallRows()
         self._batches = FoundBatches(connection)
         self.rows = self.retired = 0
         self.has_batches = False
@@ -163,6 +157,7 @@ class _Rescue:
             for record, is_current in file.records():
                 self._take(record.rowid, record.values, is_current)
         self._outcomes.complete()
+        self._choose_rows()
         self._batches.put()
         self._write_facts(spent)
         self._write_models()
@@ -174,16 +169,22 @@ class _Rescue:
         self.has_batches = self._batches.has_any
         if self.has_batches:
             self.notices.append("batches may be under way at the provider; run the job again to collect their answers")
+        if left_out := [name for name in self._small.left_out() if name.id not in _FORGOTTEN]:
+            named = row_checksums.names_of(left_out)
+            self.notices.append(f"left out, because it changed on the disk or is lost: {named}")
         (self.retired,) = run("SELECT count(*) FROM retired").fetchone()
 
     def _take(self, rowid: int | None, values: list[Any], is_current: bool) -> None:
         """Keep the content of a record."""
         table = table_of(rowid, values)
         if table == "facts":
-            if values[0] not in self._facts and is_sound(*values):
-                self._facts[values[0]] = values[1]
+            if is_sound(*values):
+                self._small.take(table, values[0], values, is_current=is_current)
+        elif table == "row_checksums":
+            if is_current:
+                self._small.take_checksum(*values)
         elif table == "model names":
-            self._take_name(values[1], values[0])
+            self._small.take("models", values[1], [values[1], values[0]], is_current=is_current)
         elif table is None or table == "dictionaries" or rowid is None:
             return
         elif table in ("outcomes", "replies"):
@@ -192,24 +193,21 @@ class _Rescue:
             self._take_current(table, rowid, values)
 
     def _take_current(self, table: str, rowid: int, values: list[Any]) -> None:
+        columns = [rowid if values[0] is None else values[0], *values[1:]]
         if table == "origins":
-            self._connection.execute("INSERT OR IGNORE INTO origins VALUES (?, ?)", (rowid, values[1]))
-        elif table == "models":
-            self._take_name(rowid, values[1])
-        elif table == "totals":
-            self._totals.setdefault(rowid, values[1:])
-        elif table == "batch_lines":
-            self._batches.take(table, values)
-        elif table in ("batches", "batch_answers"):
-            self._batches.take(table, [rowid, *values[1:]])
+            self._connection.execute("INSERT OR IGNORE INTO origins VALUES (?, ?)", columns)
+        elif table in ("batch_lines", "batch_answers"):
+            self._batches.take(table, columns)
         else:
-            key = [rowid] if values[0] is None else values[:1]
-            self._history[table].setdefault(rowid, [*key, *values[1:]])
+            self._small.take(table, rowid, columns, is_current=True)
 
-    def _take_name(self, number: int, name: str) -> None:
-        """Keep the name of a model, which is stored twice: both, where one of them has changed."""
-        if self._models.setdefault(number, name) != name:
-            self._other_names[number] = name
+    def _choose_rows(self) -> None:
+        """Take those rows of small tables that are what was stored."""
+        self._facts = {name: str(value) for name, value in self._small.rows("facts")}
+        self._models = FoundModels(self._connection, self._outcomes, self._small.versions("models"))
+        self._totals = {number: counts for number, *counts in self._small.rows("totals")}
+        for row in self._small.rows("batches"):
+            self._batches.take("batches", row)
 
     def _write_facts(self, spent: dict[Fact[float], float]) -> None:
         self._job()  # drops what is not a job
@@ -226,8 +224,8 @@ class _Rescue:
             if amount > (fact.decoded(facts.get(fact.name, "null")) or 0):
                 facts[fact.name] = fact.encoded(amount)
         self._connection.executemany("INSERT INTO facts VALUES (?, ?)", facts.items())
-        for table, rows in self._history.items():
-            insert_many(self._connection, table, [tuple(row) for _, row in sorted(rows.items())])
+        for table in _HISTORY:
+            insert_many(self._connection, table, [*map(tuple, self._small.rows(table))])
 
     def _job(self) -> Job | None:
         """Return the job; None where it cannot be read. What is not a job is dropped."""
@@ -240,32 +238,9 @@ class _Rescue:
             return None
 
     def _write_models(self) -> None:
-        known = () if (job := self._job()) is None else job.models
-        self._models |= {number: name for number, name in self._other_names.items() if name in known}
-        used = "SELECT id >> 16 & 255 FROM outcomes UNION SELECT id >> 16 & 255 FROM retired"
-        unnamed = [number for (number,) in self._connection.execute(used) if number not in self._models]
-        for number in unnamed:
-            self._models[number] = self._likely_name(number)
-        if unnamed:
-            names = ", ".join(self._models[number] for number in unnamed)
-            self.notices.append(
-                f"the names of models are lost; the answers have the names that they state themselves: {names}. "
-                "Run the job again to give its answers back to the models that were asked"
-            )
-        self._connection.executemany("INSERT INTO models VALUES (?, ?)", sorted(self._models.items()))
-
-    def _likely_name(self, number: int) -> str:
-        """Return the name that most answers state; it may differ from the name in the request."""
-        query = f"SELECT {_OWN_OR_FRAME}, dictionary FROM outcomes WHERE id >> 16 & 255 = ? AND kind IS NULL LIMIT ?"
-        stored = self._connection.execute(query, (number, _ASKED_FOR_NAMES))
-        bodies = [self._outcomes.unpacked(*each) or b"{}" for each in stored]
-        stated = Counter(str(orjson.loads(body).get("model") or "unknown") for body in bodies)
         job = self._job()
-        left = [] if job is None else [name for name in job.models if name not in self._models.values()]
-        name = max(stated, key=lambda each: (each in left, stated[each]), default="unknown")
-        if len(left) == 1 and (name not in left):
-            name = left[0]
-        return name if name not in self._models.values() else f"{name} ({number})"
+        if (notice := self._models.write(() if job is None else job.models)) is not None:
+            self.notices.append(notice)
 
     def _write_totals(self) -> None:
         """Count the outcomes; of what was paid, take the higher of the old totals and the sums of what is left."""
@@ -275,7 +250,7 @@ class _Rescue:
         settled = {model: (completed, failed) for model, completed, failed in self._connection.execute(query)}
         sums = {model: counts for model, *counts in self._connection.execute(_SUMS)}
         nothing = [0] * len(COUNTS)
-        for model in sorted({*sums, *self._totals} & set(self._models)):
+        for model in sorted({*sums, *self._totals} & set(self._models.names)):
             paid = map(max, sums.get(model, nothing), self._totals.get(model, nothing))
             counts = [*settled.get(model, (0, 0)), *list(paid)[2:]]
             marks = ", ".join("?" * (1 + len(counts)))

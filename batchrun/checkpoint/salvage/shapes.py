@@ -23,6 +23,7 @@ Table = Literal[
     "batch_lines",
     "batch_answers",
     "replies",
+    "row_checksums",
 ]
 """`model names`: the index of `models`, which has name and number."""
 
@@ -50,6 +51,9 @@ _SHAPES: dict[Table, tuple[tuple[type, ...], ...]] = {
 }
 """Types of the columns; a column that is the table's integer key is null in the record, and stands in its rowid."""
 
+_CHECKSUM = ((str,), (int, str), (int,))
+"""The same of the checksums of rows. They have no rowid, and are an index."""
+
 OUTCOME_WIDTHS = (*(OUTCOME_COLUMNS.index(last) + 1 for last in ("body", "dictionary")), len(OUTCOME_COLUMNS))
 """How many columns an outcome has: fewer where version 4 or an older one stored it, or version 5."""
 
@@ -74,6 +78,8 @@ def table_of(rowid: int | None, values: list[Any]) -> Table | None:
 
 
 def _index_of(values: list[Any]) -> Table | None:
+    if _fits(values, _CHECKSUM):
+        return "row_checksums"
     if len(values) != 2 or type(values[0]) is not str:
         return None
     if type(values[1]) is str:
