@@ -1,9 +1,11 @@
-"""Blocking work in threads that end with the process: one call, or an iterator a few items ahead of its consumer."""
+"""Blocking work in threads that end with the process: calls, or an iterator a few items ahead of its consumer."""
 
 import asyncio
 import threading
 from collections.abc import AsyncIterator, Callable, Iterator
-from typing import Generic, TypeVar
+from concurrent.futures import Future
+from queue import SimpleQueue
+from typing import Any, Generic, TypeVar
 
 T = TypeVar("T")
 
@@ -13,6 +15,32 @@ async def in_thread(call: Callable[[], T]) -> T:
     async for result in Readahead(lambda: iter([call()])):
         return result
     raise AssertionError("one call has one result")
+
+
+class OwnThread:
+    """Makes calls one after the other, all in the same daemon thread."""
+
+    def __init__(self, name: str) -> None:
+        self._calls: SimpleQueue[tuple[Future[Any], Callable[[], Any]] | None] = SimpleQueue()
+        threading.Thread(target=self._work, name=name, daemon=True).start()
+
+    def submit(self, call: Callable[[], T]) -> "Future[T]":
+        """Have a call made after those before it; return what will have its result."""
+        future: Future[T] = Future()
+        self._calls.put((future, call))
+        return future
+
+    def end(self) -> None:
+        """Have the thread end after these calls."""
+        self._calls.put(None)
+
+    def _work(self) -> None:
+        while (work := self._calls.get()) is not None:
+            future, call = work
+            try:
+                future.set_result(call())
+            except BaseException as error:  # noqa: BLE001  # raised again where the result is asked for
+                future.set_exception(error)
 
 
 _AHEAD = 2

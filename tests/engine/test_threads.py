@@ -1,4 +1,4 @@
-"""Reading a blocking iterator ahead in a thread."""
+"""Blocking work in threads: an iterator that is read ahead, and calls."""
 
 import asyncio
 import contextlib
@@ -8,7 +8,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from batchrun.engine.threads import Readahead
+from batchrun.engine.threads import OwnThread, Readahead
 
 
 def collected(items: Readahead[int]) -> list[int]:
@@ -112,3 +112,14 @@ def test_a_pipe_that_never_ends_does_not_keep_the_consumer() -> None:
     assert done.wait(5)
     os.close(reads)
     os.close(writes)
+
+
+def test_calls_are_made_in_one_thread_one_after_the_other() -> None:
+    """And what they raise is raised where the result is asked for."""
+    thread = OwnThread("own")
+    calls = [thread.submit(threading.current_thread), thread.submit(lambda: 1 // 0), thread.submit(lambda: 3)]
+    thread.end()
+    assert (calls[0].result(10).name, calls[2].result(10)) == ("own", 3)
+    assert calls[0].result().daemon
+    with pytest.raises(ZeroDivisionError):
+        calls[1].result()

@@ -4,7 +4,7 @@ import asyncio
 import contextlib
 import dataclasses
 from collections.abc import Callable, Collection, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future
 from functools import partial
 
 from batchrun.endpoint.access import Access
@@ -21,6 +21,7 @@ from batchrun.engine.cluster.till import Till
 from batchrun.engine.links import Link, Links
 from batchrun.engine.prepared import Prepared
 from batchrun.engine.ray.connection import Connection, connected
+from batchrun.engine.threads import OwnThread
 from batchrun.errors import EndpointRefused, JobError
 from batchrun.job.sections import Job
 
@@ -31,8 +32,8 @@ class RayTeam:
     def __init__(self, job: Job) -> None:
         self._job = job
         self._opened = contextlib.ExitStack()
-        # Ray's own processes end with the thread that has started them.
-        self._thread = ThreadPoolExecutor(1, "batchrun-ray")
+        self._thread = OwnThread("batchrun-ray")  # Ray's own processes end with the thread that has started them
+        self._joining: Future[Connection] | None = None
 
     def connect(self, say: Callable[[str], None]) -> None:
         """Join the cluster of the job, or start one.
@@ -43,13 +44,15 @@ class RayTeam:
         Raises:
             JobError: Ray is not installed, or the cluster cannot be joined.
         """
-        joining = self._thread.submit(lambda: self._opened.enter_context(connected(self._job.engine, say)))
-        self._connection: Connection = joining.result()
+        self._joining = self._thread.submit(lambda: self._opened.enter_context(connected(self._job.engine, say)))
+        self._connection: Connection = self._joining.result()
 
     def close(self) -> None:
-        """Leave the cluster."""
-        self._thread.submit(self._opened.close).result()
-        self._thread.shutdown()
+        """Leave the cluster. One that is still being joined is not waited for: a second Ctrl-C ends a run at once."""
+        leaving = self._thread.submit(self._opened.close)
+        self._thread.end()
+        if self._joining is not None and self._joining.done():
+            leaving.result()
 
     @property
     def workers(self) -> int:

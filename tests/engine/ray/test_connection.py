@@ -136,6 +136,26 @@ def test_the_job_may_say_how_many_workers_there_are() -> None:
     assert team(cluster(NODE), workers=8).workers == 8
 
 
+@pytest.mark.parametrize("is_joined", [True, False])
+def test_a_cluster_that_is_still_being_joined_does_not_hold_up_a_run_that_ends(is_joined: bool, ray: Ray) -> None:
+    """The second Ctrl-C stops at once, it is promised. The cluster is left as soon as it is joined."""
+    may_join, is_left = threading.Event(), threading.Event()
+    ray.init = lambda **_: may_join.wait(10)  # type: ignore[assignment,method-assign]
+    ray.shutdown = is_left.set  # type: ignore[method-assign]
+    made = RayTeam(SimpleNamespace(engine=Engine(kind="ray", address="local")))  # type: ignore[arg-type]
+    joining = threading.Thread(target=made.connect, args=(lambda text: None,))
+    if is_joined:
+        may_join.set()
+    joining.start()
+    if is_joined:
+        joining.join(10)
+    made.close()
+    assert is_left.is_set() == is_joined
+    may_join.set()
+    assert is_left.wait(10)
+    joining.join(10)
+
+
 def team(connection: Connection, **settings: Any) -> RayTeam:
     """Return the workers of a job with these settings of `[engine]`."""
     made = RayTeam(SimpleNamespace(engine=Engine(kind="ray", **settings)))  # type: ignore[arg-type]  # all that it reads
