@@ -58,6 +58,8 @@ class Cluster:
 
     outcomes: list[Outcome] = field(default_factory=list)
     events: list[Event] = field(default_factory=list)
+    log: list[str] = field(default_factory=list)
+    """The lines of the log."""
     delays_s: list[float] = field(default_factory=list)
     """How long each outcome has taken from its worker to the driver."""
     workers: dict[int, "InProcess"] = field(default_factory=dict)
@@ -151,6 +153,7 @@ class Cluster:
                 Recorder(self._on_outcome),
                 workers=workers if callable(workers) else lambda: workers,
                 till=till,
+                say=self.log.append,
             )
             next_to_it = None if meanwhile is None else asyncio.ensure_future(meanwhile(self, driver))
             async with asyncio.timeout(_MOST_S):

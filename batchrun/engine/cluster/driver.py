@@ -8,15 +8,16 @@ its slots for a while, and its rows only when it is known to be dead. Then anoth
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator, Callable, Collection, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
 
-from batchrun.endpoint.pool import supply
 from batchrun.endpoint.pool.rules import Listeners
+from batchrun.engine.cluster.dispatch import Dispatch
 from batchrun.engine.cluster.endpoints import Endpoints
 from batchrun.engine.cluster.hiring import AGAIN_S, Hiring
 from batchrun.engine.cluster.leases import Leased, Leases
-from batchrun.engine.cluster.messages import Orders, Word, pack_rows
+from batchrun.engine.cluster.messages import Orders, Word
 from batchrun.engine.cluster.neighbours import Neighbours
+from batchrun.engine.cluster.nudges import NUDGE_EVERY_S, Nudges
 from batchrun.engine.cluster.outages import Outages
 from batchrun.engine.cluster.overview import Overview
 from batchrun.engine.cluster.places import fill_places, lost_text
@@ -24,26 +25,8 @@ from batchrun.engine.cluster.post import Handle, Post, WorkerDied, WorkerUnavail
 from batchrun.engine.cluster.routes import closed_by
 from batchrun.engine.cluster.shipping import Inbox, Recorder
 from batchrun.engine.cluster.silence import stop_of
-from batchrun.engine.cluster.till import NO_GRANT, Till
+from batchrun.engine.cluster.till import Till
 from batchrun.records import Stop
-
-_SHIP_S, _SHIP_SOON_S = 0.07, 0.01
-"""How old an outcome gets at a worker: with the limit at rest, and while it moves. An exchange takes 0.9 ms of CPU. A
-worker that dies loses what it has kept, so this and the next commit together must take less than 0.1 s."""
-
-_AHEAD_S, _AHEAD_LEAST = 0.2, 4
-"""Rows that a worker has in addition to its free slots: what it settles in that time, at least so many."""
-
-_MOST_ROWS, _MOST_BYTES = 4_096, 8 << 20
-"""Rows, and bytes of their bodies, in one exchange."""
-
-_NUDGE_EVERY_S, _NUDGE_AFTER_S, _NUDGE_AGAIN_S = 0.025, 0.04, 0.1
-
-LEND_AFTER_S = 4.0
-"""How long a worker may be silent until others have its slots: twice the time for which it sends without a word."""
-
-_READ_AHEAD = 4
-"""Rows that are read ahead, in times the limit, and 512 more; of no more bytes than in one process."""
 
 
 class Driver(Overview):
@@ -79,7 +62,9 @@ class Driver(Overview):
         self._inbox = Inbox(leases, recorder, listeners.on_outcome)
         self._listeners, self._hungry = listeners, asyncio.Event()
         self._till, self._outages, self._neighbours = till, Outages(), Neighbours(is_needed=endpoints.has_own)
-        self._workers, self._may_admit, self._say = workers, recorder.has_room, say
+        self._dispatch = Dispatch(self, self._neighbours, till, self._inbox, recorder.has_room)
+        self._nudges = Nudges(self, self._neighbours)
+        self._workers, self._say = workers, say
 
     def stop(self, stop: Stop) -> None:
         """Send nothing more; `run` returns when all that is in flight is answered. The first reason is kept."""
@@ -96,7 +81,7 @@ class Driver(Overview):
         try:
             async with asyncio.TaskGroup() as group:
                 helpers = [group.create_task(self._feed(batches)), group.create_task(self._nudge())]
-                await fill_places(group, self._workers, self._fill_place, lambda: self._is_over)
+                await fill_places(group, self._workers, self._fill_place, lambda: self.is_over)
                 for helper in helpers:
                     helper.cancel()
         except BaseExceptionGroup as errors:
@@ -106,27 +91,19 @@ class Driver(Overview):
                 post.handle.kill()
         return self.stopping or self.reason
 
-    @property
-    def _is_over(self) -> bool:
-        return self.stopping is not None or self.leases.is_settled
-
     async def _feed(self, batches: AsyncIterator[Sequence[Leased]]) -> None:
         async for batch in batches:
             self.leases.extend(batch)
-            while self.leases.waiting > self._enough or self.leases.waiting_bytes > supply.READY_BYTES:
+            while self._dispatch.is_full:
                 self._hungry.clear()
                 await self._hungry.wait()
         self.leases.is_fed = True
-
-    @property
-    def _enough(self) -> int:
-        return _READ_AHEAD * sum(keeper.limit.current for keeper in self.endpoints.keepers) + 512
 
     # One worker.
 
     async def _fill_place(self, place: int) -> None:
         """Have a worker in one place from the start to the end of the run."""
-        while (hired := await self.hiring.hired(place, lambda: self._is_over)) is not None:
+        while (hired := await self.hiring.hired(place, lambda: self.is_over)) is not None:
             handle, incarnation = hired
             routes = self.endpoints.at(handle.address, handle.node)
             self.posts[place] = post = Post(handle, self._loop.time(), routes, self._till)
@@ -144,9 +121,11 @@ class Driver(Overview):
 
     def _bury(self, place: int, why: str) -> None:
         """Take back what a dead worker had."""
+        self.note_undrained(place)
         post = self.posts.pop(place)
         self.lost += 1
-        self._say(lost_text(place, post.handle.node, self.leases.count(place), why))
+        rows = self.leases.count(place)
+        self._say(lost_text(place, post.handle.node, rows, why, is_stopping=self.stopping is not None))
         for route in post.routes.values():
             route.leave(place)
         self._neighbours.leave(place)
@@ -161,7 +140,11 @@ class Driver(Overview):
         number = 0
         while True:
             number += 1
-            word = await self._exchanged(place, self._orders(place, number))
+            orders = self._dispatch.orders(place, number, self._loop.time())
+            if self._dispatch.is_hungry:
+                self._hungry.set()
+            self._note_flight()
+            word = await self._exchanged(place, orders)
             if word.incarnation != incarnation:
                 raise WorkerDied
             self._hear(place, word)
@@ -169,53 +152,6 @@ class Driver(Overview):
                 self.leases.end(place)
                 self._note_flight()
                 return
-
-    def _orders(self, place: int, number: int) -> Orders:
-        """Decide what a worker is to do."""
-        post, now_s = self.posts[place], self._loop.time()
-        shunned = self._neighbours.shunned_by(place)
-        rows = self._rows_for(place, shunned)
-        wants_more = self.stopping is None and bool(post.fresh or post.waiting or rows or not self.leases.is_dry)
-        is_moving = any(keeper.limit.is_moving(now_s) for keeper in post.keepers.values())
-        grants = {
-            name: keeper.grant(place, wants_more=wants_more, room=self.endpoints.room)
-            for name, keeper in post.keepers.items()
-        }
-        post.is_given = bool(rows)
-        closed = {model: stop for model, stop in self.closed.items() if model not in post.closed}
-        post.closed.update(closed)
-        self._note_flight()
-        return Orders(
-            number=number,
-            rows=pack_rows(rows) if rows else b"",
-            grants={name: change for name, change in grants.items() if change},
-            money=NO_GRANT if self._till is None else self._till.grant(place),
-            is_dry=not rows and (self.leases.is_dry or not shunned),
-            is_last=self._is_over,
-            closed=closed,
-            stop=self.stopping,
-            ship_s=_SHIP_SOON_S if is_moving else _SHIP_S,
-            abroad=self._neighbours.seen_from(place),
-            dangers=self.leases.dangers_of(rows),
-            terms=self._inbox.terms(post),
-        )
-
-    def _rows_for(self, place: int, shunned: Collection[str]) -> list[Leased]:
-        """Lease what a worker can send until its next word.
-
-        Rows that it sends again do not count: in an outage it would get none, and nothing would probe.
-        """
-        if self.stopping is not None or not self._may_admit():
-            return []
-        post, leases = self.posts[place], self.leases
-        free = sum(keeper.free_slots(place) for keeper in post.keepers.values())
-        most = min(_MOST_ROWS, free + max(_AHEAD_LEAST, int(_AHEAD_S * post.rate_per_s))) - post.fresh
-        if leases.is_fed:  # an even share of the last ones
-            most = min(most, -(-leases.waiting // len(self.posts)))
-        rows = leases.take(place, most, _MOST_BYTES, shunned)
-        if leases.waiting <= self._enough // 2 and leases.waiting_bytes <= supply.READY_BYTES // 2:
-            self._hungry.set()
-        return rows
 
     async def _exchanged(self, place: int, orders: Orders) -> Word:
         """Make an exchange, again and again until there is an answer."""
@@ -274,27 +210,6 @@ class Driver(Overview):
     # All workers.
 
     async def _nudge(self) -> None:
-        """End the waits of workers that there is something to tell; lend the slots of those that are silent."""
         while True:
-            await asyncio.sleep(_NUDGE_EVERY_S)
-            now_s = self._loop.time()
-            for place, post in self.posts.items():
-                if post.asked_s is None:
-                    continue
-                self._lend_if_silent(place, now_s - post.asked_s)
-                waited_s = now_s - max(post.asked_s, post.nudged_s - _NUDGE_AFTER_S + _NUDGE_AGAIN_S)
-                if waited_s > _NUDGE_AFTER_S and self._has_to_tell(place, post):
-                    post.nudged_s = now_s
-                    post.handle.nudge()
-
-    def _lend_if_silent(self, place: int, silent_s: float) -> None:
-        if silent_s > LEND_AFTER_S:
-            for keeper in self.posts[place].keepers.values():
-                if not keeper.is_lent(place):
-                    keeper.lend(place)
-
-    def _has_to_tell(self, place: int, post: Post) -> bool:
-        if self._is_over or any(sharer.is_due(place) for sharer in post.sharers):
-            return True
-        is_short = post.is_short and self.leases.waiting > 0 and not self._neighbours.shunned_by(place)
-        return is_short and any(keeper.free_slots(place) for keeper in post.keepers.values())
+            await asyncio.sleep(NUDGE_EVERY_S)
+            self._nudges.look(self._loop.time())

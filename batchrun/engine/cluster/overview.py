@@ -39,6 +39,12 @@ class Overview:
         """How many rows the workers of each place have given an outcome, those that have died too."""
         self.lost = 0
         """How many workers have died."""
+        self._undrained = 0  # requests in flight at workers that have died since the run was stopped
+
+    @property
+    def is_over(self) -> bool:
+        """Whether no more rows will ever be given to workers."""
+        return self.stopping is not None or self.leases.is_settled
 
     @property
     def routes(self) -> tuple[SharedRoute, ...]:
@@ -143,8 +149,14 @@ class Overview:
     @property
     def drained(self) -> tuple[int, int]:
         """How many requests were in flight when the run was stopped, and how many of these have no outcome."""
-        words = self._words
-        return sum(word.drained[0] for word in words), sum(word.drained[1] for word in words)
+        in_flight, left = zip((0, 0), *(word.drained for word in self._words), strict=True)
+        return sum(in_flight) + self._undrained, sum(left) + self._undrained
+
+    def note_undrained(self, place: int) -> None:
+        """Note that a worker has died: if the run was stopped, what it had in flight gets no answer."""
+        word = self.posts[place].word
+        if self.stopping is not None and word is not None:
+            self._undrained += self._slots(place)[0] if word.stop is None else word.drained[1]
 
     def drain_s(self, timeout_s: float, *, is_stream: bool) -> float:
         """Return how long a run that is stopped now, or was stopped, waits at most.

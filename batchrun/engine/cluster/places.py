@@ -34,8 +34,13 @@ async def fill_places(
             task.result()
 
 
-def lost_text(place: int, node: str, rows: int, why: str) -> str:
-    """Return the line of the log for a worker that has died; `why` is empty where that is not known."""
+def lost_text(place: int, node: str, rows: int, why: str, *, is_stopping: bool) -> str:
+    """Return the line of the log for a worker that has died; `why` is empty where that is not known.
+
+    Where the run is stopping, nobody takes its place or its rows.
+    """
     where, because = f" on {node}" if node else "", f" ({why})" if why else ""
-    left = f"; its {counted(rows, 'row')} go to others" if rows else ""
-    return f"worker {place + 1}{where} has died{because}{left}, and another one is started in its place"
+    its = f"its {counted(rows, 'row')}"
+    left = (f"; {its} stay open" if is_stopping else f"; {its} go to others") if rows else ""
+    instead = "" if is_stopping else ", and another one is started in its place"
+    return f"worker {place + 1}{where} has died{because}{left}{instead}"

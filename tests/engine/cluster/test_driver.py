@@ -2,6 +2,7 @@
 
 import asyncio
 import bisect
+import itertools
 import random
 from collections import Counter
 from collections.abc import Callable
@@ -149,6 +150,66 @@ def test_an_interrupted_run_drains_all_workers() -> None:
     assert cluster.noted == 0  # or the next execution would say that they were sent and not recorded
     assert not Counter(rows_of(cluster)) - Counter(range(10_000))
     assert cluster.ended_s < 6
+
+
+@pytest.mark.parametrize(("at_s", "most_s"), [(0.7, 600.0), (6.0, 31.0), (6.9, 31.0)])
+def test_a_stop_takes_no_longer_than_was_announced(at_s: float, most_s: float) -> None:
+    """Some answers never come: they have their whole timeout only where too little is known of the others."""
+    hangs = Fault("timeout", "no answer in time", 600.0)
+    numbers = itertools.count()
+    trouble = lambda now_s, body: hangs if next(numbers) % 20 == 19 else None  # noqa: E731
+    cluster = Cluster(Endpoint(lambda now_s: 40, lognormal(0.3), trouble=trouble))
+    times: list[float] = []
+
+    async def interrupt(cluster: Cluster, driver: Driver) -> None:
+        await asyncio.sleep(at_s)
+        times.extend([driver.drain_s(600.0, is_stream=False), asyncio.get_running_loop().time()])
+        driver.stop(Stop(kind="interrupted", message="Ctrl-C", exit_code=130))
+
+    cluster.run(10_000, meanwhile=interrupt)
+    announced_s, stopped_s = times
+    assert announced_s <= most_s
+    assert cluster.ended_s - stopped_s < announced_s + 0.5
+
+
+def test_the_wait_for_a_silent_worker_may_be_as_long_as_a_request() -> None:
+    """It does not hear of the stop."""
+    cluster = Cluster(Endpoint(lambda now_s: 40, lognormal(0.3)))
+    announced_s = []
+
+    async def cut(cluster: Cluster, driver: Driver) -> None:
+        await asyncio.sleep(5)
+        announced_s.append(driver.drain_s(600.0, is_stream=False))
+        cluster.workers[0].is_cut_off = True
+        await asyncio.sleep(6)
+        announced_s.append(driver.drain_s(600.0, is_stream=False))
+        cluster.workers[0].is_cut_off = False
+
+    cluster.run(2_000, meanwhile=cut)
+    assert [round(each) for each in announced_s] == [30, 600]
+
+
+def test_what_a_worker_had_in_flight_that_dies_in_a_drain_counts_as_not_answered() -> None:
+    """It was reported as kept, its rows as given to others, and a worker as started in its place."""
+    endpoint = Endpoint(lambda now_s: 40, lognormal(3.0, sigma=0.05))
+    cluster = Cluster(endpoint)
+    died_with = 0
+
+    async def interrupt(cluster: Cluster, driver: Driver) -> None:
+        nonlocal died_with
+        await asyncio.sleep(8)
+        driver.stop(Stop(kind="interrupted", message="Ctrl-C", exit_code=130))
+        await asyncio.sleep(1)
+        died_with = cluster.workers[1].in_flight
+        await cluster.workers[1].die(noticed_s=1)
+
+    cluster.run(1_000, meanwhile=interrupt)
+    assert died_with > 0
+    in_flight, unanswered = cluster.driver.drained
+    assert unanswered == died_with
+    assert in_flight >= 4 * died_with - 2
+    rows = cluster.driver.leases.put_back
+    assert cluster.log == [f"worker 2 on here has died; its {rows} rows stay open"]
 
 
 @pytest.mark.parametrize(("slots", "rows"), [(40, 400), (3, 60)])
