@@ -13,6 +13,7 @@ from batchrun.answers.schema import AnswerSchema
 from batchrun.answers.scores.scorers import NamedFunction
 from batchrun.checkpoint.salvage.rescue import Salvaged, recover
 from batchrun.checkpoint.salvage.swap import kept_name
+from batchrun.checkpoint.salvage.totals import Lost
 from batchrun.cli.scorer import scorer_option
 from batchrun.cli.texts import evaluation_lines
 from batchrun.engine.threads import in_thread
@@ -140,7 +141,19 @@ def _salvage_lines(salvaged: Salvaged) -> Iterator[str]:
     yield f"{counted(salvaged.rows, 'settled row')} recovered{of}"
     if salvaged.retired:
         yield f"also kept, and used if the job asks for it: {counted(salvaged.retired, 'more answer')}"
+    yield _lost_text(salvaged.lost)
     yield from salvaged.notices
     if (results := kept_name(salvaged.kept, RESULTS)).exists():
         yield f"the earlier results are kept as {results}: they may contain answers that could not be recovered"
-    yield f"the damaged checkpoint is kept as {salvaged.kept}; run the job again to send only what was lost"
+    yield f"the damaged checkpoint is kept as {salvaged.kept}"
+
+
+def _lost_text(lost: Lost | None) -> str:
+    again = "they are sent, and paid for, again only when you run the job again"
+    if lost is None:
+        return f"how many rows are lost is not known; {again}"
+    if not lost.rows:
+        return "no settled row is lost" if lost.is_exact else "no row is missing before the last that was recovered"
+    if lost.rows == 1:
+        again = again.replace("they are", "it is")
+    return f"{'' if lost.is_exact else 'up to '}{counted(lost.rows, 'settled row')} lost; {again}"

@@ -60,6 +60,11 @@ def test_after_salvage_only_the_lost_rows_are_sent_again(
     recovered = results()
     assert 0 < len(recovered) <= ROWS
     assert f"{len(recovered):,} settled rows recovered" in done.stderr
+    if lost := ROWS - len(recovered):
+        assert f"{lost} settled row{'' if lost == 1 else 's'} lost" in done.stderr
+        assert "again only when you run the job again" in done.stderr
+    else:
+        assert "no settled row is lost" in done.stderr
 
     done = run("in.jsonl")
     assert done.code == 0, done
@@ -133,6 +138,7 @@ def test_if_the_job_is_lost_no_answer_is_lost(run: Any, batchrun: Any, endpoint:
     done = batchrun("export", "out", "--salvage")
     assert done.code == 0
     assert "how many there were is not known" in done.stderr
+    assert "no row is missing before the last that was recovered" in done.stderr
     assert "its job is lost; run the job again" in done.stderr
     assert [row["response"] for row in results()] == [row["response"] for row in finished]
     assert "prompt" not in results()[0]

@@ -23,11 +23,14 @@ import orjson
 from batchrun.checkpoint import origins, row_checksums, sources
 from batchrun.checkpoint.facts import (
     BATCHES_AT,
+    IS_TOTAL_EXACT,
     JOB,
     OF_PLACES,
+    ORIGIN,
     SALVAGED_BATCHES,
     SPENT_TOKENS,
     SPENT_USD,
+    TOTAL,
     UNCHECKED,
     Fact,
     is_sound,
@@ -44,7 +47,8 @@ from batchrun.checkpoint.salvage.outcomes import FoundOutcomes
 from batchrun.checkpoint.salvage.shapes import table_of
 from batchrun.checkpoint.salvage.small_rows import SmallRows
 from batchrun.checkpoint.salvage.swap import Damaged, damaged_files, put_in_place
-from batchrun.checkpoint.tables import COUNTS, FILE_NAME, LOGS, insert_many
+from batchrun.checkpoint.salvage.totals import Lost, lost_rows, settled_before, write_totals
+from batchrun.checkpoint.tables import FILE_NAME, LOGS, insert_many
 from batchrun.errors import RunDirectoryError
 from batchrun.job.sections import Job
 from batchrun.job.serialization import UnknownSettingError, job_from_dict
@@ -54,16 +58,6 @@ _FORGOTTEN = {fact.name for fact in OF_PLACES}
 
 _HISTORY = ("limits", "executions", "pauses", "execution_totals", "sources", "endpoint_limits", "endpoint_pauses")
 """Tables that are taken over as they are."""
-
-_SUMS = """
-SELECT id >> 16 & 255, 0, 0, sum(attempts), sum(throttled),
-    sum(iif(kind IS NULL, coalesce(prompt_tokens, 0), 0)), sum(iif(kind IS NULL, coalesce(completion_tokens, 0), 0)),
-    sum(iif(kind IS NULL, coalesce(total_tokens, 0), 0)), sum(iif(kind IS NULL, coalesce(cached_tokens, 0), 0)),
-    sum(iif(kind IS NULL, coalesce(reasoning_tokens, 0), 0)),
-    sum(kind IS NULL AND prompt_tokens IS NULL AND completion_tokens IS NULL)
-FROM (SELECT * FROM outcomes UNION ALL SELECT * FROM retired) GROUP BY 1
-"""
-"""Columns of `totals`, of all that was paid for."""
 
 
 class Salvaged(NamedTuple):
@@ -75,6 +69,8 @@ class Salvaged(NamedTuple):
     """Answers whose place is in doubt, or whose request had left the job; the next run uses those that fit."""
     expected: int | None
     """Settled rows before the damage; None if that is lost too."""
+    lost: Lost | None
+    """How many of these are lost; None where nothing tells it."""
     kept: Path
     """Where the damaged file is now."""
     notices: list[str]
@@ -131,7 +127,7 @@ def salvage(directory: Path, made_from_it: Sequence[str] = ()) -> Salvaged:
     finally:
         with suppress(OSError):
             temporary.unlink(missing_ok=True)
-    return Salvaged(rescue.rows, rescue.retired, rescue.expected, kept, rescue.notices)
+    return Salvaged(rescue.rows, rescue.retired, rescue.expected, rescue.lost, kept, rescue.notices)
 
 
 class _Rescue:
@@ -146,6 +142,7 @@ class _Rescue:
         self.rows = self.retired = 0
         self.has_batches = False
         self.expected: int | None = None
+        self.lost: Lost | None = None
         self.notices: list[str] = []
 
     def read(self, files: Damaged, spent: dict[Fact[float], float]) -> None:
@@ -161,10 +158,12 @@ class _Rescue:
         self._batches.put()
         self._write_facts(spent)
         self._write_models()
-        self._write_totals()
+        self.expected = settled_before(self._totals)
+        write_totals(self._connection, self._totals, self._models.names)
         run(origins.DROP_LOST)
         sources.recount(self._connection)
         run("COMMIT")
+        self.lost = self._lost_rows()
         (self.rows,) = run("SELECT count(*) FROM outcomes").fetchone()
         self.has_batches = self._batches.has_any
         if self.has_batches:
@@ -242,19 +241,13 @@ class _Rescue:
         if (notice := self._models.write(() if job is None else job.models)) is not None:
             self.notices.append(notice)
 
-    def _write_totals(self) -> None:
-        """Count the outcomes; of what was paid, take the higher of the old totals and the sums of what is left."""
-        if self._totals:
-            self.expected = sum(counts[0] + counts[1] for counts in self._totals.values())
-        query = "SELECT id >> 16 & 255, sum(kind IS NULL), sum(kind IS NOT NULL) FROM outcomes GROUP BY 1"
-        settled = {model: (completed, failed) for model, completed, failed in self._connection.execute(query)}
-        sums = {model: counts for model, *counts in self._connection.execute(_SUMS)}
-        nothing = [0] * len(COUNTS)
-        for model in sorted({*sums, *self._totals} & set(self._models.names)):
-            paid = map(max, sums.get(model, nothing), self._totals.get(model, nothing))
-            counts = [*settled.get(model, (0, 0)), *list(paid)[2:]]
-            marks = ", ".join("?" * (1 + len(counts)))
-            self._connection.execute(f"INSERT INTO totals VALUES ({marks})", (model, *counts))
+    def _lost_rows(self) -> Lost | None:
+        """Return how many settled rows are lost."""
+        known = self._facts.get(IS_TOTAL_EXACT.name) == IS_TOTAL_EXACT.encoded(True)
+        total = TOTAL.decoded(self._facts.get(TOTAL.name, "null")) if known else None
+        origin = ORIGIN.decoded(self._facts.get(ORIGIN.name, "null"))
+        used = origin is None or not origin.get("rows")
+        return lost_rows(self._connection, self.expected, total, are_all_rows_used=used)
 
 
 def _spent(directory: Path) -> dict[Fact[float], float]:
