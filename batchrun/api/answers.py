@@ -28,6 +28,7 @@ from batchrun.results.run_directory import RESULTS
 from batchrun.results.state import is_fresh, summary_of
 from batchrun.results.summary import Summary
 from batchrun.results.view import FORMATS, View
+from batchrun.storage.lost import lost_text
 from batchrun.storage.runs import is_run, such_as_run
 
 if TYPE_CHECKING:
@@ -61,9 +62,9 @@ class Answers:
         self.directory = Path(directory)
         self._only = status
         if not is_run(self.directory):
-            cure = such_as_run(self.directory)
-            cure = f"name a run{cure}" if cure else "check the path, or run a job with this directory first"
-            raise RunDirectoryError(f"{self.directory}: holds no run; {cure}")
+            such = such_as_run(self.directory)
+            cure = f"name a run{such}" if such else "check the path, or run a job with this directory first"
+            raise RunDirectoryError(lost_text(self.directory) or f"{self.directory}: holds no run; {cure}")
 
     @property
     def summary(self) -> Summary:

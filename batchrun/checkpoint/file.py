@@ -9,7 +9,7 @@ from pathlib import Path
 from batchrun.checkpoint import migrations, row_checksums
 from batchrun.checkpoint.tables import APPLICATION_ID, LOGS, MOST_VERSIONS, TABLES, VERSION
 from batchrun.errors import DamagedError, RunDirectoryError
-from batchrun.storage.runs import such_as_run
+from batchrun.storage.lost import lost_text, no_run
 
 _NOT_THE_FILES_FAULT = {
     sqlite3.SQLITE_PERM,
@@ -98,8 +98,7 @@ def connect(path: Path, *, read_only: bool = False, page_bytes: int = PAGE_BYTES
     """
     refuse_lost_file(path)
     if read_only and not path.exists():
-        cure = f"give the directory of a run{such_as_run(path.parent)}"
-        raise RunDirectoryError(f"{path.parent}: holds no run (no {path.name}); {cure}")
+        raise no_run(path.parent)
     with translated(path):
         mode = _reading_mode(path) if read_only else "rwc"
         connection = sqlite3.connect(
@@ -163,9 +162,8 @@ def _ready(connection: sqlite3.Connection, path: Path, read_only: bool, page_byt
     (tables,) = connection.execute("SELECT count(*) FROM sqlite_schema").fetchone()
     if tables == 0:
         if read_only:
-            raise RunDirectoryError(
-                f"{path}: is empty: its run died as it began, or the disk has lost it; run the job again"
-            )
+            empty = f"{path}: is empty: its run died as it began, or the disk has lost it; run the job again"
+            raise RunDirectoryError(lost_text(path.parent) or empty)
         create(connection, page_bytes)
         row_checksums.keep(connection)
         return connection

@@ -9,10 +9,10 @@ import orjson
 from batchrun.cli.history_texts import history_lines
 from batchrun.cli.list_texts import Listed, list_lines, listed
 from batchrun.cli.texts import counts_lines
-from batchrun.engine.restart import lost_text
 from batchrun.errors import RunDirectoryError
 from batchrun.results.run_json import entry_of
 from batchrun.results.state import summary_of
+from batchrun.storage.lost import lost_text
 from batchrun.storage.runs import is_run, runs_below
 
 _DEFAULT_FOLDER = Path("runs")

@@ -10,7 +10,6 @@ from typing import NamedTuple
 from batchrun.checkpoint.predecessor import SetAside, set_aside
 from batchrun.checkpoint.reader import Checkpoint
 from batchrun.endpoint.pool.budget import NOTHING_USED, Used
-from batchrun.engine.batches.files import FOLDER, input_files
 from batchrun.engine.batches.open import refuse_to_start_over
 from batchrun.errors import RunDirectoryError
 from batchrun.job.catalogue import cost_text, used_text
@@ -18,8 +17,8 @@ from batchrun.job.judging import JUDGE
 from batchrun.job.sections import Job
 from batchrun.report.texts import counted
 from batchrun.results.run_directory import CHECKPOINT, SUMMARY
-from batchrun.results.run_json import read_summary
 from batchrun.results.used import used_elsewhere, used_in
+from batchrun.storage.lost import settled_rows
 
 
 class Restart(NamedTuple):
@@ -69,33 +68,12 @@ def refuse_lost(directory: Path) -> None:
     path = directory / CHECKPOINT
     if path.exists() and path.stat().st_size:
         return
-    if settled := _settled(directory):
+    if settled := settled_rows(directory):
         what = (
             f"is {'empty' if path.exists() else 'gone'}, and with it the answers of {counted(settled, 'settled row')}"
         )
         cure = "Put it back from a copy, send all rows again with --restart, or use another -o DIR"
         raise RunDirectoryError(f"{path}: {what} that {SUMMARY} counts; nothing was changed. {cure}")
-
-
-def lost_text(directory: Path) -> str:
-    """Return what is left of a run whose checkpoint is gone, and what goes on with it; empty where nothing is left."""
-    settled, batches = _settled(directory), sum(1 for _ in input_files(directory))
-    left = [f"{SUMMARY} counts {counted(settled, 'settled row')}"] if settled else []
-    left += [f"{FOLDER}/ has the files of {counted(batches, 'batch', 'batches')}"] if batches else []
-    if not left:
-        return ""
-    cure = "run the same command again: it finds what is under way by these files"
-    if settled:
-        cure = "put it back from a copy, or run the same command with --restart: it "
-        cure += "finds what is under way by these files, and sends all other" if batches else "sends all"
-        cure += " rows again"
-    return f"{directory / CHECKPOINT}: is gone; {' and '.join(left)}; {cure}"
-
-
-def _settled(directory: Path) -> int:
-    """Return how many settled rows run.json counts; 0 where it cannot be read."""
-    summary = read_summary(directory)
-    return sum(count for name in ("completed", "failed") if isinstance(count := summary.get(name), int))
 
 
 def _used(job: Job) -> Used:

@@ -10,8 +10,8 @@ from pathlib import Path
 from batchrun.checkpoint.reader import Checkpoint
 from batchrun.errors import InputError, PublishError
 from batchrun.results.run_directory import CARD, REPORT, RESULTS, SUMMARY, USAGE, is_jobless, stored_job
-from batchrun.results.run_json import read_summary
 from batchrun.storage.places import covers, store_of
+from batchrun.storage.runs import read_summary
 from batchrun.storage.urls import Place, is_remote, shown
 
 _RESULTS = (RESULTS, USAGE)

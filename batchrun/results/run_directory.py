@@ -22,11 +22,12 @@ from batchrun.prompts.sample import within
 from batchrun.prompts.selection import choice_of
 from batchrun.prompts.source import Source
 from batchrun.results.identity import may_be_other_input
+from batchrun.storage.runs import SUMMARY_FILE
 from batchrun.storage.urls import is_remote
 
 RESULTS = "results.parquet"
 USAGE = "usage.parquet"
-SUMMARY = "run.json"
+SUMMARY = SUMMARY_FILE
 REPORT = "report.html"
 CARD = "README.md"
 SPOOL = "input.jsonl"

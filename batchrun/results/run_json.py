@@ -12,6 +12,7 @@ from batchrun.errors import RunDirectoryError
 from batchrun.results.replace import Replacements, replacing
 from batchrun.results.run_directory import SUMMARY
 from batchrun.results.summary import Summary
+from batchrun.storage.runs import read_summary
 
 _PARTIAL = ("attempts", "throttled")
 """What is complete only when a run has ended: the attempts of rows that wait to be sent again are not counted yet."""
@@ -48,14 +49,6 @@ def save_ending(summary: Summary) -> None:
         with suppress(OSError), path.open("r+b") as file:
             file.write(content)
             file.truncate()
-
-
-def read_summary(directory: Path) -> dict[str, Any]:
-    """Return the content of run.json; empty when it cannot be read."""
-    with suppress(OSError, orjson.JSONDecodeError):
-        summary = orjson.loads((directory / SUMMARY).read_bytes())
-        return summary if isinstance(summary, dict) else {}
-    return {}
 
 
 def save_scores(

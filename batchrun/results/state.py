@@ -21,12 +21,12 @@ from batchrun.results.meanings import meanings_of
 from batchrun.results.prices import NOTHING_PAID, prices_in
 from batchrun.results.recorded import Findings, Recorded, Status
 from batchrun.results.run_directory import CHECKPOINT, RESULTS, SUMMARY, stored_job
-from batchrun.results.run_json import read_summary
 from batchrun.results.stamp import is_stamped
 from batchrun.results.summary import Summary, summarize
 from batchrun.results.used import kept_aside, stated, used_in
 from batchrun.results.writer import read_agreement, read_answers, read_scores
 from batchrun.storage.processes import is_alive, this_machine
+from batchrun.storage.runs import read_summary
 
 T = TypeVar("T")
 

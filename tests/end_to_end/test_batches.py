@@ -669,7 +669,7 @@ def test_without_its_checkpoint_status_names_the_files_of_batches_and_the_same_c
     assert status.code == 3
     assert (
         "out/checkpoint.sqlite: is gone; batches/ has the files of 1 batch; "
-        "run the same command again: it finds what is under way by these files" in status.stderr
+        "run the job again: it finds what is under way by these files" in status.stderr
     )
     endpoint.change(batch_lines_per_s=None)
     assert run(*BY_BATCH).code == 0

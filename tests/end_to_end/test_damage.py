@@ -12,6 +12,9 @@ import pytest
 from harness.damage import DAMAGES, PAGE, damage, root_of
 from harness.prompts import results, write_prompts
 
+from batchrun import open_run
+from batchrun.errors import RunDirectoryError
+
 CHECKPOINT = Path("out/checkpoint.sqlite")
 KEPT = Path("out/damaged.checkpoint.sqlite")
 ROWS = 240
@@ -104,13 +107,23 @@ def test_a_lost_checkpoint_is_not_bought_again_unasked(
     assert without_times(results()) == without_times(finished)
 
 
-def test_status_says_what_is_left_of_a_run_whose_checkpoint_is_gone(run: Any, batchrun: Any, finished: Any) -> None:
+@pytest.mark.parametrize("is_empty", [False, True], ids=["gone", "empty"])
+def test_every_command_says_what_is_left_of_a_run_whose_checkpoint_is_lost(
+    batchrun: Any, finished: Any, is_empty: bool
+) -> None:
     """Not that there is no run: somebody would begin another one in its place."""
     CHECKPOINT.unlink()
-    done = batchrun("status", "out")
-    assert done.code == 3
-    assert f"out/checkpoint.sqlite: is gone; run.json counts {ROWS} settled rows; put it back" in done.stderr
-    assert "or run the same command with --restart: it sends all rows again" in done.stderr
+    if is_empty:
+        CHECKPOINT.touch()
+    left = f"out/checkpoint.sqlite: is {'empty' if is_empty else 'gone'}; run.json counts {ROWS} settled rows; "
+    cure = "put it back from a copy, or run the job again with --restart: it sends all rows again"
+    commands = [(name,) for name in ("status", "watch", "show", "export", "report", "compare", "publish")]
+    for command, *flags in [*commands, *([] if is_empty else [("export", "--salvage")])]:
+        done = batchrun(command, "out", *flags)
+        assert (done.code, left + cure in done.stderr) == (3, True), (command, done.stderr)
+    with pytest.raises(RunDirectoryError) as raised:
+        _ = open_run("out").summary
+    assert left in str(raised.value)
 
 
 @pytest.mark.parametrize("table", ["models", "sqlite_autoindex_models_1"])

@@ -11,8 +11,9 @@ from batchrun.errors import RunDirectoryError
 from batchrun.job.sections import Input, Job, Model
 from batchrun.results.recorded import Status
 from batchrun.results.replace import replacing_together
-from batchrun.results.run_json import read_summary, save_ending, save_scores
+from batchrun.results.run_json import save_ending, save_scores
 from batchrun.results.summary import summarize
+from batchrun.storage.runs import read_summary
 
 SCORES: list[dict[str, Any]] = [{"model": "m", "mean": 1.0}]
 

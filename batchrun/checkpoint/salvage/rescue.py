@@ -52,7 +52,7 @@ from batchrun.checkpoint.tables import FILE_NAME, LOGS, insert_many
 from batchrun.errors import RunDirectoryError
 from batchrun.job.sections import Job
 from batchrun.job.serialization import UnknownSettingError, job_from_dict
-from batchrun.storage.runs import such_as_run
+from batchrun.storage.lost import no_run
 
 _FORGOTTEN = {fact.name for fact in OF_PLACES}
 
@@ -89,8 +89,7 @@ def recover(directory: Path, made_from_it: Sequence[str] = ()) -> Salvaged | Non
             version; nothing can be recovered.
     """
     if not any((directory / (FILE_NAME + suffix)).exists() for suffix in ("", *LOGS)):
-        cure = f"give the directory of a run{such_as_run(directory)}"
-        raise RunDirectoryError(f"{directory}: holds no run (no {FILE_NAME}); {cure}")
+        raise no_run(directory)
     with DirectoryLock(directory):
         return None if problem_of(directory) is None else salvage(directory, made_from_it)
 

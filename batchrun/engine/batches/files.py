@@ -6,8 +6,7 @@ its batches are found again, and what they answer is not bought a second time.
 
 import contextlib
 import os
-import re
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -15,13 +14,12 @@ import orjson
 
 from batchrun.checkpoint.batch_tables import STEPS, BatchRow
 from batchrun.errors import RunDirectoryError
+from batchrun.storage.runs import BATCHES_FOLDER
 
-FOLDER = "batches"
+FOLDER = BATCHES_FOLDER
 
 _RUN = "run.json"
 """What all batches have in common."""
-
-_INPUT = re.compile(r"(\d{4,})\.jsonl")
 
 
 def input_file(directory: Path, number: int) -> Path:
@@ -42,14 +40,6 @@ def output_files(directory: Path, number: int) -> tuple[Path, Path]:
     """Return the paths of the output file and of the error file of a batch."""
     folder = directory / FOLDER
     return folder / f"{number:04}.output.jsonl", folder / f"{number:04}.errors.jsonl"
-
-
-def input_files(directory: Path) -> Iterator[tuple[int, Path]]:
-    """Yield number and input file of each batch that has one."""
-    folder = directory / FOLDER
-    for path in sorted(folder.iterdir()) if folder.is_dir() else ():
-        if (found := _INPUT.fullmatch(path.name)) is not None:
-            yield int(found[1]), path
 
 
 def make_folder(directory: Path) -> None:

@@ -18,8 +18,9 @@ from batchrun.checkpoint.facts import Fact, Known, is_sound
 from batchrun.checkpoint.reader import read_fact, read_models, write_fact
 from batchrun.checkpoint.tables import KEY_BYTES, pack
 from batchrun.endpoint.batches.lines import Place, place_of
-from batchrun.engine.batches.files import input_files, key_file, noted_batch, noted_run
+from batchrun.engine.batches.files import key_file, noted_batch, noted_run
 from batchrun.prompts.kinds.table import kind_of_url
+from batchrun.storage.runs import batch_files
 
 _OF_RUN: tuple[Fact[Any], ...] = (facts.IDENTITY, facts.SIMULATED, facts.BATCHES_AT, facts.BATCHES_KEY)
 """What is needed to find batches again, and stands next to their files too."""
@@ -49,7 +50,7 @@ def complete(connection: sqlite3.Connection, directory: Path, *, is_salvaged: bo
             is known of a batch may be.
     """
     known = {row.id: row for row in read_batches(connection)}
-    files = [(number, path) for number, path in input_files(directory) if is_salvaged or number not in known]
+    files = [(number, path) for number, path in batch_files(directory) if is_salvaged or number not in known]
     if not files and not is_salvaged:
         return []
     found = []
