@@ -8,7 +8,7 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import orjson
 
@@ -43,6 +43,8 @@ def cluster_of(nodes: int) -> Iterator[Any]:
 class Run:
     """A run in its own process; what it prints is in a file, since Ray's processes hold pipes open."""
 
+    _started: ClassVar[list[subprocess.Popen[bytes]]] = []
+
     def __init__(self, folder: Path, *arguments: Any, python: str = sys.executable, **variables: str) -> None:
         self.log = folder / "log.txt"
         with self.log.open("ab") as log:
@@ -54,6 +56,15 @@ class Run:
                 stdout=log,
                 stderr=subprocess.STDOUT,
             )
+        self._started.append(self.process)
+
+    @classmethod
+    def end_all(cls) -> None:
+        """Kill the runs that go on: a test that failed left them, and their workers hold the nodes."""
+        while cls._started:
+            process = cls._started.pop()
+            process.kill()
+            process.wait()
 
     @property
     def text(self) -> str:

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from harness.ray_cluster import Run
 from on_ray.networks import reason_not_to
 from on_ray.nodes import Nodes, nodes_of
 
@@ -35,6 +36,13 @@ def elsewhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         (tmp_path / name).mkdir()
     monkeypatch.setenv("HOME", str(tmp_path / "home"))
     monkeypatch.chdir(tmp_path / "work")
+
+
+@pytest.fixture(autouse=True)
+def no_run_left() -> Iterator[None]:
+    """End the runs of a test that failed."""
+    yield
+    Run.end_all()
 
 
 @pytest.fixture(scope="session")

@@ -89,7 +89,7 @@ def test_a_cap_is_never_passed_while_workers_and_nodes_die(tmp_path: Path, nodes
         run.wait_until(lambda: books.in_flight > 0)
         while run.process.poll() is None:
             time.sleep(chance.uniform(1, 4))
-            killed(chance.choice(nodes.nodes), "node" if chance.random() < 0.2 else "worker")
+            killed(chance.choice(nodes.nodes), "node" if chance.random() < 0.2 else "worker", [])
             for each in nodes.nodes:
                 each.look()
         assert run.wait() == 5, run.text
