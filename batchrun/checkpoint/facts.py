@@ -115,7 +115,7 @@ ENDPOINTS_NOW = Fact[list[Any]](
     "endpoints_now", list, "what is known of each endpoint of several while a run sends; null: it does not"
 )
 WORKERS_NOW = Fact[list[Any]](
-    "workers_now", list, "what is known of each worker of a cluster, at last when a run ends; null: this process sends"
+    "workers_now", list, "each worker of the last execution that had a cluster, at last when it ends; null: none had"
 )
 WORKERS_LOST = Fact[int]("workers_lost", int, "workers of a cluster that have died, over all executions")
 PUT_BACK = Fact[int]("put_back", int, "rows that these had, and that were sent again, over all executions")

@@ -13,7 +13,7 @@ from batchrun.errors import JobError
 from batchrun.job.judging import is_judge
 from batchrun.job.sections import Job
 from batchrun.prompts.source import Source
-from batchrun.records import ModelTotals, summed
+from batchrun.records import ENDED, ModelTotals, summed
 from batchrun.report.texts import counted
 from batchrun.results.endpoints import answering_endpoints, base_urls, is_among, is_known_endpoint
 from batchrun.results.identity import (
@@ -140,7 +140,8 @@ def fit(
 
 def _sent_text(store: Store) -> str:
     """Return how many rows were sent. Of those that workers of a cluster had, only the workers knew which were."""
-    up_to = "up to " if store.fact(facts.WORKERS_NOW) else ""
+    had_workers = any(each.get("state") != ENDED for each in store.fact(facts.WORKERS_NOW) or ())
+    up_to = "up to " if had_workers else ""
     return f"{up_to}{counted(store.unrecorded, 'row')} had been sent and not recorded"
 
 

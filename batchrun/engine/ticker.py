@@ -25,7 +25,7 @@ from batchrun.errors import BatchrunError, RunDirectoryError
 from batchrun.job.sections import Job
 from batchrun.prompts.count import output_rows, rows_left
 from batchrun.prompts.source import Source
-from batchrun.records import Figures, ModelTotals, RowCount, Stop, summed
+from batchrun.records import AT_END, Figures, ModelTotals, RowCount, Stop, summed
 from batchrun.report.bar import TICK_S, Progress
 from batchrun.results.prices import PriceOf, prices_in
 from batchrun.results.used import stated
@@ -78,11 +78,12 @@ class Watch:
     async def keep(self) -> None:
         """Watch the run until cancelled."""
         self._note_total(None)  # what an earlier execution noted may be of another input
+        self._note_earlier_workers()
         try:
             await self._keep()
         finally:
             self._note_total(expected_rows(self.job, self.source, self.store))
-            self._note_workers()
+            self._note_workers(has_ended=True)
             self._note(facts.WAITING, 0)
             self._note(facts.PROBE_AT, None)
             self._note(facts.RATE, None)
@@ -186,15 +187,19 @@ class Watch:
             self.noted[fact.name] = value
             self.store.set_fact(fact, value)
 
-    def _note_workers(self) -> None:
+    def _note_workers(self, *, has_ended: bool = False) -> None:
         """Record what is known of the workers of a cluster, and how many were lost over all executions."""
         if not isinstance(pool := self.pool, Driver):
-            if self.job.engine.kind == "local":  # else nothing was left to be sent, and its workers stay the last
-                self._note(facts.WORKERS_NOW, None)
             return
-        self._note(facts.WORKERS_NOW, [each._asdict() for each in pool.workers])
+        workers = [each.at_end() for each in pool.workers] if has_ended else pool.workers
+        self._note(facts.WORKERS_NOW, [each._asdict() for each in workers])
         self._note(facts.WORKERS_LOST, self.lost_before[0] + pool.lost)
         self._note(facts.PUT_BACK, self.lost_before[1] + pool.leases.put_back)
+
+    def _note_earlier_workers(self) -> None:
+        """Record that the workers of an earlier execution have ended: it may have died, and this one may have none."""
+        if workers := self.store.fact(facts.WORKERS_NOW):
+            self._note(facts.WORKERS_NOW, [each | AT_END for each in workers])
 
     def _over(self, stop_at_s: float, now_s: float) -> str | None:
         """Return which deadline is over; None when none is."""

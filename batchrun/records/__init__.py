@@ -35,6 +35,7 @@ from batchrun.records.prompts import Prompt as Prompt
 from batchrun.records.prompts import Request as Request
 from batchrun.records.prompts import RequestKind as RequestKind
 from batchrun.records.prompts import Row as Row
+from batchrun.records.totals import AT_END as AT_END
 from batchrun.records.totals import ENDED as ENDED
 from batchrun.records.totals import BatchFigures as BatchFigures
 from batchrun.records.totals import EndpointFigures as EndpointFigures

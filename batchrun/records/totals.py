@@ -1,7 +1,7 @@
 """Sums over a run, and its progress at one moment."""
 
 from collections.abc import Iterable, Mapping
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from batchrun.records.outcomes import AnswerSource, Usage
 
@@ -114,7 +114,10 @@ class BatchFigures(NamedTuple):
 
 
 ENDED = "ended"
-"""State of the workers of a run that has ended."""
+"""State of the workers of an execution that has ended."""
+
+AT_END: Mapping[str, Any] = {"in_flight": 0, "limit": 0, "rows": 0, "state": ENDED}
+"""What is different of a worker then."""
 
 
 class WorkerFigures(NamedTuple):
@@ -130,14 +133,18 @@ class WorkerFigures(NamedTuple):
     rows: int
     """Rows that it has and that have no outcome yet."""
     state: str = "open"
-    """`open`, `silent` (others have its slots, it has its rows), `starting`, or `ended` with the run."""
+    """`open`, `silent` (others have its slots, it has its rows), `starting`, or `ended` with its execution."""
     answered: int = 0
     """Rows that it has given an outcome in this execution, with those of dead ones in the same place."""
 
     @property
     def has_ended(self) -> bool:
-        """Whether its run has."""
+        """Whether its execution has."""
         return self.state == ENDED
+
+    def at_end(self) -> "WorkerFigures":
+        """Return the figures when its execution has ended: what it did, and where."""
+        return self._replace(**AT_END)
 
 
 class Figures(NamedTuple):

@@ -14,7 +14,7 @@ from batchrun.errors import RunDirectoryError
 from batchrun.job.endpoint import BATCH
 from batchrun.job.judging import JUDGE
 from batchrun.prompts.count import output_rows, rows_left
-from batchrun.records import ENDED, EndpointFigures, Figures, ModelTotals, RowCount, WorkerFigures, summed
+from batchrun.records import EndpointFigures, Figures, ModelTotals, RowCount, WorkerFigures, summed
 from batchrun.results.batches import batch_figures, held, open_batches
 from batchrun.results.executions import pause_entries, pause_reason
 from batchrun.results.meanings import meanings_of
@@ -131,11 +131,9 @@ def recorded_in(checkpoint: Checkpoint, *, is_running: bool) -> Recorded:
 
 
 def _workers(checkpoint: Checkpoint, *, is_running: bool) -> tuple[WorkerFigures, ...]:
-    """Return the workers of a run; what those of one that has ended did, on which node."""
+    """Return the workers of the last execution that had any; if that has ended, what they did, on which node."""
     workers = _noted(WorkerFigures, checkpoint.fact(facts.WORKERS_NOW))
-    return (
-        workers if is_running else tuple(each._replace(in_flight=0, limit=0, rows=0, state=ENDED) for each in workers)
-    )
+    return workers if is_running else tuple(each.at_end() for each in workers)
 
 
 def _noted(kind: Callable[..., T], noted: list[Any] | None) -> tuple[T, ...]:

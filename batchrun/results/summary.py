@@ -95,9 +95,11 @@ class Summary:
     runs, its `state`: `open`, `away` or `closed` (it is sent nothing more), `since` when, and a `message`; `away` and
     `closed` at the end stay."""
     engine: dict[str, Any] | None = None
-    """On a cluster: its `kind`; while the run runs, the `workers`, each with `worker` (its number), `node`,
-    `in_flight`, `limit` (the most that it may have in flight), `rows` and `state` (`open`, `silent` or `starting`); and
-    over all executions, how many workers were lost (`workers_lost`), and how many rows they had (`put_back`). None
+    """Where an execution had workers on a cluster, or the last one should: `kind` of the last execution (`local` or
+    `ray`); the `workers` of the last one that had any, each with `worker` (its number), `node`, `in_flight`, `limit`
+    (the most that it may have in flight), `rows` (that have no outcome yet), `answered` (in that execution, with those
+    of dead workers in its place) and `state` (`open`, `silent`, `starting`, or `ended` with that execution); and over
+    all executions, how many workers were lost (`workers_lost`), and how many rows they had (`put_back`). None
     elsewhere."""
     batches: dict[str, Any] | None = None
     """Of a run that was sent in batches: how many are `collected`, `not_taken` (refused by the provider), `gone` (the
@@ -241,8 +243,8 @@ def summarize(
 
 
 def _engine(job: Job, recorded: Recorded) -> dict[str, Any] | None:
-    """Return what is known of the workers; None where no worker has sent, and none is to."""
-    if job.engine.kind == "local" and not recorded.workers_lost:
+    """Return what is known of the workers; None where no execution had any, and the last one needs none."""
+    if job.engine.kind == "local" and not (recorded.workers or recorded.workers_lost):
         return None
     return {
         "kind": job.engine.kind,

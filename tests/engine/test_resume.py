@@ -284,6 +284,7 @@ def test_check_refuses_answers_of_the_other_kind_as_the_run_does(simulate: bool)
     [
         (None, "when the last execution ended, 3 rows had been sent"),
         ([{}], "when the last execution ended, up to 3 rows"),
+        ([{"state": "ended"}], "when the last execution ended, 3 rows had been sent"),
     ],
 )
 def test_what_workers_of_a_cluster_had_may_not_all_have_been_sent(workers: Any, says: str) -> None:

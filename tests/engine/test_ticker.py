@@ -12,7 +12,7 @@ import pytest
 from batchrun.engine import ticker
 from batchrun.engine.ticker import Watch
 from batchrun.errors import RunDirectoryError
-from batchrun.records import ModelTotals, RowCount, Stop
+from batchrun.records import ModelTotals, RowCount, Stop, WorkerFigures
 
 STOP = Stop(kind="", message="", exit_code=0)
 
@@ -109,15 +109,18 @@ class _Pool:
         self.stopping = self.stopping or stop
 
 
-@pytest.mark.parametrize(("kind", "forgotten"), [("local", [("workers_now", None)]), ("ray", [])])
-def test_a_run_without_workers_forgets_those_of_an_earlier_execution(kind: str, forgotten: list[Any]) -> None:
-    """Its run.json would have them for its own. On a cluster it has none only where nothing is left to be sent."""
+def test_the_workers_of_an_earlier_execution_have_ended_and_are_kept() -> None:
+    """This one may have none. What they did, and where, is of the run; its driver may have died with them."""
     watch, noted = watch_that(None), list[Any]()
-    watch.job = cast("Any", SimpleNamespace(engine=SimpleNamespace(kind=kind)))
-    watch.store = cast("Any", SimpleNamespace(set_fact=lambda fact, value: noted.append((fact.name, value))))
-    watch._note_workers()
-    watch._note_workers()
-    assert noted == forgotten
+    worker = WorkerFigures(1, "n", 3, 20, 31, "open", answered=5)
+
+    def set_fact(fact: Any, value: Any) -> None:
+        noted.append((fact.name, value))
+
+    watch.store = cast("Any", SimpleNamespace(fact=lambda fact: [worker._asdict()], set_fact=set_fact))
+    watch._note_earlier_workers()
+    watch._note_workers(has_ended=True)
+    assert noted == [("workers_now", [WorkerFigures(1, "n", 0, 0, 0, "ended", answered=5)._asdict()])]
 
 
 def test_a_deadline_is_reported_once_with_what_is_waited_for(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -159,6 +159,18 @@ def test_the_workers_of_a_cluster_are_known_while_the_run_runs_and_those_lost_al
     assert line == "workers   2 workers lost; 90 rows that they had were put back for others"
 
 
+def test_run_json_keeps_the_workers_of_an_earlier_execution() -> None:
+    """The last one may have had none, and no worker was lost: `engine` became null."""
+    settled_run()
+    ended = WorkerFigures(1, "n", 0, 0, 0, "ended", 5)._asdict()
+    with Store(OUT) as store:
+        store.set_fact(facts.WORKERS_NOW, [ended])
+    (OUT / "run.json").write_text(json.dumps({"state": "running", "pid": os.getpid()}))
+    assert summary_of(OUT).engine == {"kind": "local", "workers": [ended], "workers_lost": 0, "put_back": 0}
+    assert figures_of(OUT).workers == ()
+    assert not [line for line in counts_lines(summary_of(OUT)) if line.startswith("workers")]
+
+
 SHOWN = ("name", "requests", "throttled", "cost_usd", "in_flight", "limit", "state", "since", "message")
 
 
