@@ -10,19 +10,16 @@ from batchrun.checkpoint.checksums import changed
 from batchrun.checkpoint.file import damaged
 from batchrun.checkpoint.packing import Unpacker, read_dictionaries, size_of, unpacked_bytes
 from batchrun.checkpoint.replies import PLACES, ReplyReader, SharingRows, stored
+from batchrun.checkpoint.scan import PIECE_BYTES, Scan
 from batchrun.checkpoint.tables import OUTCOME_COLUMNS
 from batchrun.records import OutcomeColumns
-
-_BODY, _DICTIONARY, _REPLY = map(OUTCOME_COLUMNS.index, ("body", "dictionary", "reply"))
 
 _ALL = f"SELECT {', '.join(OUTCOME_COLUMNS)} FROM outcomes ORDER BY id"
 
 _AT_ONCE = 1000
 
-_ROWS, _LEAST_ROWS = 2048, 64
-_BYTES = 4 << 20
-"""Most outcomes, and about as many bytes of answers, that are read at once: large enough to make Arrow's cost per call
-negligible, small compared with a row group. Rows that share replies are apart from others, unless there are few."""
+_LEAST_ROWS = 64
+"""Rows that share replies are apart from others, unless there are fewer."""
 
 _MOST_NAMED = 20
 """How many rows a message names."""
@@ -35,38 +32,39 @@ class Contents:
         self._connection, self._path = connection, path
         self._unpacker = Unpacker(read_dictionaries(connection))
         self._replies = ReplyReader(connection)
+        self._scan = Scan(connection)
 
-    def pieces(self, outcomes: Iterable[tuple[Any, ...]]) -> Iterator[list[tuple[Any, ...]]]:
-        """Yield rows of `outcomes` in lists of bounded length, none empty."""
-        rows: list[tuple[Any, ...]] = []
-        size, before, row_bytes = 0, None, 0
-        for outcome in outcomes:
-            reference = outcome[_REPLY]
-            if reference is not None or before is not None:
-                reply = reference // PLACES if isinstance(reference, int) else None  # what is neither shows later
-                if reply != before:
-                    if (reply is None or before is None) and len(rows) >= _LEAST_ROWS:
-                        yield from _unpacked_pieces(rows)
-                        rows, size = [], 0
-                    before, row_bytes = reply, 0 if reply is None else self._replies.vector_bytes(reply)
-            rows.append(outcome)
-            size += row_bytes if before is not None else len(outcome[_BODY] or b"")
-            if size >= _BYTES or len(rows) >= _ROWS:
-                yield from _unpacked_pieces(rows)
-                rows, size = [], 0
-        if rows:
-            yield from _unpacked_pieces(rows)
-
-    def columns(self, rows: Sequence[tuple[Any, ...]]) -> OutcomeColumns:
-        """Return rows of `outcomes` by column, without what only their storage needs.
+    def pieces(self, first: int, end: int, *, is_failed: bool = False) -> Iterator[OutcomeColumns]:
+        """Yield what outcomes say, by column, in pieces that are bounded when they are unpacked; see `Scan.pieces`.
 
         Raises:
             DamagedError: one of them is not what was stored, or cannot be unpacked.
         """
+        for piece in self._scan.pieces(first, end, is_failed=is_failed):
+            columns = piece.columns()
+            self._check(piece.samples(), columns)
+            for start, stop in self._parts(columns):
+                some = (
+                    {name: values[start:stop] for name, values in columns.items()}
+                    if stop - start < piece.rows
+                    else columns
+                )
+                yield self._read(some)
+
+    def columns(self, rows: Sequence[tuple[Any, ...]]) -> OutcomeColumns:
+        """Return what rows of `outcomes` say, by column, likewise."""
         columns: OutcomeColumns = dict(zip(OUTCOME_COLUMNS, zip(*rows, strict=True), strict=True))
-        if not are_outcomes(columns.values()):
-            wrong = next(row for row in rows if not are_outcomes(zip(row)))
+        self._check(columns.values(), columns)
+        return self._read(columns)
+
+    def _check(self, samples: Iterable[Sequence[Any]], columns: OutcomeColumns) -> None:
+        """Check that rows are outcomes; `samples` has the columns too, with one value where all have the same."""
+        if not are_outcomes(samples):
+            wrong = next(row for row in zip(*columns.values(), strict=True) if not are_outcomes(zip(row)))
             raise damaged(self._path, f"the outcome of row {wrong[0] >> 24} has values that no outcome has")
+
+    def _read(self, columns: OutcomeColumns) -> OutcomeColumns:
+        """Return what the rows say of which these are the columns, without what only their storage needs."""
         shared = self._replies.sharing(columns.pop("reply"))
         if changed(columns, stored(columns["body"], shared)):
             raise damaged(self._path, changed_text(self._changed_rows()))
@@ -75,6 +73,31 @@ class Contents:
         if shared is not None:
             columns["body"] = self._shared_bodies(shared, columns)
         return columns
+
+    def _parts(self, columns: OutcomeColumns) -> Iterator[tuple[int, int]]:
+        """Yield the first place of each part of some rows, and the place after its last.
+
+        Rows are bounded as they are stored; the parts are so when they are unpacked. Rows that share replies are apart
+        from others, unless there are few.
+        """
+        references, rows = columns["reply"], len(columns["id"])
+        packed = [
+            body for body, number in zip(columns["body"], columns["dictionary"], strict=True) if number is not None
+        ]
+        if references.count(None) == rows and unpacked_bytes(packed) < PIECE_BYTES:  # nearly always
+            yield 0, rows
+            return
+        start, size, before = 0, 0, references[0]
+        for place, (reference, body, number) in enumerate(
+            zip(references, columns["body"], columns["dictionary"], strict=True)
+        ):
+            is_change = (reference is None) != (before is None) and place - start >= _LEAST_ROWS
+            if place > start and (size >= PIECE_BYTES or is_change):
+                yield start, place
+                start, size = place, 0
+            size += size_of(body, number) if reference is None else self._replies.vector_bytes(reference // PLACES)
+            before = reference
+        yield start, rows
 
     def _shared_bodies(self, shared: SharingRows, columns: OutcomeColumns) -> Sequence[bytes | None]:
         try:
@@ -106,21 +129,6 @@ class Contents:
         columns: OutcomeColumns = dict(zip(OUTCOME_COLUMNS, zip(*rows, strict=True), strict=True))
         shared = self._replies.sharing(columns["reply"])
         return changed(columns, stored(columns["body"], shared))
-
-
-def _unpacked_pieces(rows: list[tuple[Any, ...]]) -> Iterator[list[tuple[Any, ...]]]:
-    """Yield rows that are bounded as they are stored in lists that are so when they are unpacked, too."""
-    if unpacked_bytes([row[_BODY] for row in rows if row[_DICTIONARY] is not None]) < _BYTES:
-        yield rows
-        return
-    first, size = 0, 0
-    for place, row in enumerate(rows):
-        size += size_of(row[_BODY], row[_DICTIONARY])
-        if size >= _BYTES:
-            yield rows[first : place + 1]
-            first, size = place + 1, 0
-    if first < len(rows):
-        yield rows[first:]
 
 
 def changed_text(rows: Iterable[int]) -> str:

@@ -6,7 +6,6 @@ own, stands under its rowid, negative.
 
 import sqlite3
 from collections.abc import Sequence
-from typing import Any
 
 import orjson
 
@@ -40,12 +39,11 @@ class Origins:
         self._connection = connection
         self._sources = {each.number: each.source for each in read_sources(connection)}
 
-    def columns(self, outcomes: Sequence[tuple[Any, ...]]) -> OutcomeColumns:
-        """Return the columns `endpoint`, `answered_by` and `run` of stored outcomes, whose first value is their id."""
+    def columns(self, ids: Sequence[int]) -> OutcomeColumns:
+        """Return the columns `endpoint`, `answered_by` and `run` of stored outcomes, by their ids."""
         if not self._sources:
-            nothing = [""] * len(outcomes)
+            nothing = [""] * len(ids)
             return {"endpoint": nothing, "answered_by": nothing, "run": nothing}
-        ids = [outcome[0] for outcome in outcomes]
         numbers = dict(self._connection.execute(_FIND, (orjson.dumps(ids).decode(),)))
         sources = [self._sources.get(numbers.get(number, 0), _NO_SOURCE) for number in ids]
         return {

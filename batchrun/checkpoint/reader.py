@@ -17,7 +17,7 @@ from batchrun.checkpoint.in_flight import in_flight, owed_in
 from batchrun.checkpoint.limit_history import EndpointLimit, last_limits, read_endpoint_limits
 from batchrun.checkpoint.origins import Origins
 from batchrun.checkpoint.sources import read_sources
-from batchrun.checkpoint.tables import COUNTS, FILE_NAME, OUTCOME_COLUMNS, Asked, pack, unpack, unpack_all
+from batchrun.checkpoint.tables import COUNTS, FILE_NAME, Asked, pack, unpack, unpack_all
 from batchrun.checkpoint.totals import totals_of
 from batchrun.records import AnswerSource, ModelTotals, Outcome, OutcomeColumns, Usage, parts_of
 
@@ -250,14 +250,13 @@ class Checkpoint:
             is_failed: only failures.
         """
         first, end = (0, 1 << 63 - 1) if row is None else (pack(row, 0, 0), pack(row + 1, 0, 0))
-        wanted = f"id >= ? AND id < ?{' AND kind IS NOT NULL' if is_failed else ''}"
-        query = f"SELECT {', '.join(OUTCOME_COLUMNS)} FROM outcomes WHERE {wanted} ORDER BY id"
         with translated(self.path):
             models = read_models(self._connection)
             origins = Origins(self._connection)
             contents = Contents(self._connection, self.path)
-            for rows in contents.pieces(self._connection.execute(query, (first, end))):
-                yield self._placed(contents.columns(rows), models) | origins.columns(rows)
+            for columns in contents.pieces(first, end, is_failed=is_failed):
+                sources = origins.columns(columns["id"])
+                yield self._placed(columns, models) | sources
 
     def around(self, columns: OutcomeColumns) -> list[Around]:
         """Return what stands around the answers of such columns; see `lines_around`."""

@@ -26,7 +26,7 @@ from batchrun.checkpoint.packing import (
     write_dictionary,
 )
 from batchrun.checkpoint.store import Store
-from batchrun.checkpoint.tables import FILE_NAME, OUTCOME_COLUMNS, TABLES
+from batchrun.checkpoint.tables import FILE_NAME, TABLES
 from batchrun.errors import DamagedError
 from batchrun.records import Outcome
 
@@ -170,10 +170,18 @@ def test_what_cannot_be_unpacked_is_damage(connection: sqlite3.Connection) -> No
 def test_rows_are_read_in_pieces_that_are_bounded_when_they_are_unpacked(connection: sqlite3.Connection) -> None:
     """Stored, all of them are short."""
     body = zstandard.ZstdCompressor().compress(bytes(1 << 20))
-    width = len(OUTCOME_COLUMNS)
-    row = tuple({"body": body, "dictionary": 1}.get(name) for name in OUTCOME_COLUMNS)
-    short = (None,) * width
-    pieces = list(Contents(connection, Path("c")).pieces([row] * 9 + [short] * 3000))
-    assert [len(piece) for piece in pieces] == [4, 4, 2040, 961]
-    damaged = tuple(b"noise" if value is body else value for value in row)
-    assert list(Contents(connection, Path("c")).pieces([damaged])) == [[damaged]]
+    columns = "id, key, attempts, throttled, finished_at_ms, body, dictionary"
+    rows = [(row, body if row < 9 else None, 1 if row < 9 else None) for row in range(3009)]
+    connection.executemany(f"INSERT INTO outcomes ({columns}) VALUES (?, x'', 1, 0, 1, ?, ?)", rows)
+    connection.executescript("INSERT INTO dictionaries VALUES (NULL, '', 1, x'', 0)")
+    pieces = list(Contents(connection, Path("c")).pieces(0, 1 << 63 - 1))
+    assert [len(piece["id"]) for piece in pieces] == [4, 4, 2040, 961]
+    assert [body and len(body) for piece in pieces for body in piece["body"]] == [1 << 20] * 9 + [None] * 3000
+
+
+def test_a_packed_answer_that_is_damaged_is_one_piece(connection: sqlite3.Connection) -> None:
+    """Its head does not tell how long it would be."""
+    columns = "id, key, attempts, throttled, finished_at_ms, body, dictionary"
+    connection.execute(f"INSERT INTO outcomes ({columns}) VALUES (1, x'', 1, 0, 1, x'6161', 1)")
+    with pytest.raises(DamagedError, match="a packed answer cannot be read"):
+        list(Contents(connection, Path("c")).pieces(0, 1 << 63 - 1))

@@ -8,7 +8,7 @@ import pytest
 from harness.checkpoints import answer, columns_of, requests, settle
 from harness.descriptors import open_descriptors
 
-from batchrun.checkpoint import contents, facts
+from batchrun.checkpoint import facts, scan
 from batchrun.checkpoint.reader import Checkpoint
 from batchrun.checkpoint.store import Store
 from batchrun.errors import RunDirectoryError
@@ -26,11 +26,11 @@ def test_columns_say_what_outcomes_do(tmp_path: Path) -> None:
 
 def test_outcomes_come_in_lists_of_bounded_length(tmp_path: Path) -> None:
     """So that ten million rows need the memory of a few hundred."""
-    count = 2 * contents._ROWS + 1
+    count = 2 * scan._ROWS + 1
     settle(tmp_path, [answer(each) for each in requests(*map(str, range(count)))])
     with Checkpoint(tmp_path) as checkpoint:
         lists = list(checkpoint.outcomes())
-    assert [len(some) for some in lists] == [contents._ROWS, contents._ROWS, 1]
+    assert [len(some) for some in lists] == [scan._ROWS, scan._ROWS, 1]
     assert [each.row for some in lists for each in some] == list(range(count))
 
 

@@ -115,7 +115,7 @@ def test_lists_of_rows_that_share_replies_are_bounded_by_their_vectors(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     settle(tmp_path, bundles(12))
-    monkeypatch.setattr(contents, "_BYTES", 5 * 12)
+    monkeypatch.setattr(contents, "PIECE_BYTES", 5 * 12)
     with Checkpoint(tmp_path) as checkpoint:
         assert [len(some) for some in checkpoint.outcomes()] == [5, 5, 2]
 

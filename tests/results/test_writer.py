@@ -126,6 +126,18 @@ def test_the_footer_has_the_totals_at_the_end_of_writing(path: Path, outcome: Ma
     assert orjson.loads(pq.read_metadata(path).metadata[b"batchrun.usage"]) == {"requests": 1}
 
 
+def test_columns_of_the_input_have_a_dictionary_where_they_repeat(path: Path) -> None:
+    """The first rows show it. Where all values differ, to build one takes as long as to write the column."""
+    columns: dict[str, list[Any]] = {"same": ["a", "b"] * 500, "other": list(map(str, range(1000)))}
+    columns |= {"two": [1, 2] * 500, "number": list(range(1000)), "yes": [True] * 1000, "none": [None] * 1000}
+    batch = pa.record_batch(columns)
+    write_parquet(path, batch.schema, [batch] * 2, plain=[])
+    group = pq.read_metadata(path).row_group(0)
+    found = {group.column(place).path_in_schema: group.column(place).encodings for place in range(6)}
+    assert {name for name in found if "RLE_DICTIONARY" in found[name]} == {"same", "two", "none"}
+    assert pq.read_table(path).to_batches()[0][:1000].to_pydict() == columns
+
+
 def test_repeated_words_are_dictionary_encoded_and_read_as_strings(path: Path, outcome: Make) -> None:
     """A million copies of a model's name take almost no space."""
     write(path, [outcome(row=row) for row in range(10)])
