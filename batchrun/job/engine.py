@@ -19,7 +19,10 @@ class Engine(Section):
 
     kind: str = setting("local", "local, or ray to send from the machines of a Ray cluster", one_of("local", "ray"))
     address: str | None = setting(
-        None, "HOST:PORT of the head of a Ray cluster", text, shown="RAY_ADDRESS, else a cluster on this machine"
+        None,
+        "HOST:PORT of the head of a Ray cluster, or auto: the one that was started on this machine",
+        text,
+        shown="RAY_ADDRESS, else a new cluster on this machine",
     )
     workers: int | None = setting(None, "number of workers", whole(1), shown="one on each node")
     connections_per_worker: int = setting(1000, "most requests that one worker has in flight", whole(1))

@@ -16,7 +16,7 @@ from batchrun.job.engine import Engine, host_and_port
 
 _ADDRESS = "RAY_ADDRESS"
 
-_LOCAL = "local"
+_LOCAL, _AUTO = "local", "auto"
 
 _TOKENS = ("RAY_AUTH_TOKEN", "RAY_AUTH_TOKEN_PATH")
 """Variables with the token of a cluster, or the file that has it."""
@@ -107,23 +107,20 @@ def connected(engine: Engine, say: Callable[[str], None]) -> Iterator[Connection
     Raises:
         JobError: Ray is not installed, or the cluster cannot be joined.
     """
-    address = engine.address or os.environ.get(_ADDRESS) or _LOCAL
-    origin = "engine.address" if engine.address else _ADDRESS
-    try:
-        head = host_and_port(address)
-    except ValueError as problem:
-        raise JobError(f'{origin} = "{address}"; {problem}') from None
+    origin, address = _chosen(engine)
     ray = _imported()
     if ray.is_initialized():
         with _connection(ray) as connection:
             yield connection
         return
+    if address == _AUTO:
+        address = _found(origin)
     if address == _LOCAL:
         say("starting Ray on this machine …")
         _keep_token_out_of_home()
     else:
         say(f"joining the Ray cluster {_place(address)} …")
-    if head is not None:
+    if (head := host_and_port(address)) is not None:
         check_head(origin, address, *head)
     _join(ray, origin, address)
     try:
@@ -131,6 +128,40 @@ def connected(engine: Engine, say: Callable[[str], None]) -> Iterator[Connection
             yield connection
     finally:
         ray.shutdown()
+
+
+def _chosen(engine: Engine) -> tuple[str, str]:
+    """Return the address of the cluster, and before it the setting or the variable that it is from.
+
+    As in Ray, the variable takes the place of `auto`.
+    """
+    stated, variable = engine.address, os.environ.get(_ADDRESS)
+    is_stated = bool(stated) and not (stated == _AUTO and variable)
+    origin, address = ("engine.address", stated or _LOCAL) if is_stated else (_ADDRESS, variable or _LOCAL)
+    try:
+        host_and_port(address)
+    except ValueError as problem:
+        raise JobError(f'{origin} = "{address}"; {problem}') from None
+    return origin, address
+
+
+def _found(origin: str) -> str:
+    """Return the address of the cluster that was started last on this machine."""
+    try:
+        return _started_here() or _AUTO
+    except ConnectionError:
+        cure = "start one with ray start --head, or give HOST:PORT of a head"
+        raise JobError(f'{origin} = "{_AUTO}"; no Ray cluster runs on this machine; {cure}') from None
+
+
+def _started_here() -> str | None:
+    """Return what Ray takes for `auto`; None where a version has no such function. Raises what Ray raises for none."""
+    with contextlib.suppress(ImportError, AttributeError, TypeError):
+        from ray._private import services
+
+        address: str | None = services.canonicalize_bootstrap_address(_AUTO)
+        return address
+    return None
 
 
 @contextlib.contextmanager

@@ -43,6 +43,9 @@ class Ray:
     def is_initialized(self) -> bool:
         return False
 
+    def started_here(self) -> str | None:
+        return None
+
     def knock(self, address: str) -> None:
         if self.problem:
             raise ConnectionError(self.problem)
@@ -169,6 +172,7 @@ def ray(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Ray:
     stub = Ray()
     monkeypatch.setattr(connection, "_imported", lambda: stub)
     monkeypatch.setattr(connection, "_knock", stub.knock)
+    monkeypatch.setattr(connection, "_started_here", lambda: stub.started_here())
     monkeypatch.setattr(connection, "_silent", contextlib.nullcontext)
     monkeypatch.setenv("HOME", str(tmp_path))
     for name in ("RAY_ADDRESS", "RAY_AUTH_MODE", "RAY_AUTH_TOKEN", "RAY_AUTH_TOKEN_PATH"):
@@ -290,6 +294,40 @@ def test_a_refusal_names_the_variable_that_the_address_is_from(
     assert refusal(None) == f'RAY_ADDRESS = "http://10.0.0.1:8265"; {cure}'
     assert refusal(closed).startswith("engine.address: ")
     assert ray.joined == []
+
+
+def test_auto_is_the_cluster_that_was_started_here_and_is_checked_as_an_address_is(
+    ray: Ray, listening: str, closed: str
+) -> None:
+    """A head that was killed leaves its address behind, and Ray would try that for minutes."""
+    ray.started_here = lambda: listening  # type: ignore[method-assign]
+    assert joined("auto") == [f"joining the Ray cluster at {listening} …"]
+    assert ray.joined == [listening]
+    ray.started_here = lambda: closed  # type: ignore[method-assign]
+    assert refusal("auto").startswith(f"engine.address: no Ray cluster at {closed} (Connection refused); ")
+    assert ray.joined == [listening]
+
+
+def test_auto_without_a_cluster_on_this_machine_is_refused_with_the_cure(ray: Ray) -> None:
+    """The message of Ray names a flag that batchrun does not have."""
+
+    def nothing() -> str:
+        raise ConnectionError("Could not find any running Ray instance. Please specify … by setting `--address` flag")
+
+    ray.started_here = nothing  # type: ignore[method-assign]
+    cure = "start one with ray start --head, or give HOST:PORT of a head"
+    assert refusal("auto") == f'engine.address = "auto"; no Ray cluster runs on this machine; {cure}'
+
+
+def test_the_variable_takes_the_place_of_auto_as_in_ray(
+    monkeypatch: pytest.MonkeyPatch, ray: Ray, listening: str
+) -> None:
+    """A Ray user knows `auto` like this."""
+    monkeypatch.setenv("RAY_ADDRESS", listening)
+    joined("auto")
+    assert ray.joined == [listening]
+    monkeypatch.setenv("RAY_ADDRESS", "ray://head:10001")
+    assert refusal("auto").startswith('RAY_ADDRESS = "ray://head:10001"; ')
 
 
 def test_the_wait_for_ray_is_reported(ray: Ray, listening: str) -> None:
