@@ -53,7 +53,7 @@ def _run(job: BatchJob, random: Random, most: int) -> int:
     return kills
 
 
-def _wait(process: "subprocess.Popen[bytes]", longest_s: float) -> None:
+def _wait(process: "subprocess.Popen[str]", longest_s: float) -> None:
     """Wait until a process has ended, or for some time."""
     try:
         process.wait(timeout=longest_s)

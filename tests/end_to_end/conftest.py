@@ -15,6 +15,7 @@ import pytest
 from harness.browser import Browser, chrome
 from harness.engines import engine, skip_local_only, with_engine
 from harness.finished import Finished
+from harness.forks import start
 
 from batchrun.cli.program import run as run_command_line
 from batchrun.simulator import Settings, Simulator, serve
@@ -132,11 +133,8 @@ def spawn() -> Iterator[Spawn]:
     processes: list[subprocess.Popen[str]] = []
 
     def spawn(*arguments: Any, **settings: Any) -> subprocess.Popen[str]:
-        command = [sys.executable, "-m", "batchrun", *with_engine([*map(str, arguments)])]
-        pipes = {"stdin": subprocess.DEVNULL, "stdout": subprocess.PIPE, "stderr": subprocess.PIPE} | settings
-        # aiohttp reads the certificates of all authorities when it is imported, which takes 40 ms. None is needed here.
-        environment = {"SSL_CERT_FILE": os.devnull} | pipes.pop("env", {**os.environ})
-        processes.append(process := subprocess.Popen(command, text=True, env=environment, **pipes))
+        pipes = {"stdin": subprocess.DEVNULL, "stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "env": os.environ}
+        processes.append(process := start(with_engine([*map(str, arguments)]), **pipes | settings))
         return process
 
     yield spawn

@@ -4,7 +4,6 @@ import json
 import os
 import signal
 import subprocess
-import sys
 import urllib.request
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -12,6 +11,7 @@ from typing import Any
 
 import pyarrow.parquet as pq
 
+from harness.forks import start
 from harness.ledger import Ledger
 
 MODEL = "meta-llama/Llama-3.1-8B-Instruct"
@@ -67,12 +67,11 @@ class BatchJob:
         self.environment: dict[str, str] = {}
         """More variables of the run's environment."""
 
-    def run(self, kill: Callable[["subprocess.Popen[bytes]"], None] | None) -> int:
+    def run(self, kill: Callable[["subprocess.Popen[str]"], None] | None) -> int:
         """Run the job, and kill it if it has not ended when `kill` returns; return its exit code."""
         environment = os.environ | {"OPENAI_API_KEY": "sk-crash"} | self.environment
         with (self.folder / "log").open("a") as log:
-            command = [sys.executable, "-m", "batchrun", "run", "job.toml"]
-            process = subprocess.Popen(command, cwd=self.folder, env=environment, stdout=log, stderr=log)
+            process = start(["run", "job.toml"], cwd=self.folder, env=environment, stdout=log, stderr=log)
         try:
             if kill is not None:
                 kill(process)

@@ -6,7 +6,6 @@ import os
 import re
 import signal
 import subprocess
-import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -17,6 +16,7 @@ import orjson
 import pyarrow.parquet as pq
 
 from harness.audits import GRACE_S, MODEL, Audit, Ending, answer_to, audit_of
+from harness.forks import start
 from harness.ledger import Ledger
 
 PHASES = ("start", "running", "draining", "exporting")
@@ -134,12 +134,11 @@ class Job:
     # Running and killing.
 
     def _start(self, arguments: list[str], stderr: Any, **settings: Any) -> subprocess.Popen[str]:
-        command = [sys.executable, "-m", "batchrun", *arguments]
         # A cache of its own: a killed run has left a note there that the next would take for another run's, for 5 s.
         cache = self.folder / f"cache{len(self._endings)}"
         environment = os.environ | {"XDG_CACHE_HOME": str(cache), "OPENAI_API_KEY": "crash"} | self._environment
         pipes = {"stdin": subprocess.DEVNULL, "stdout": subprocess.DEVNULL, "stderr": stderr} | settings
-        return subprocess.Popen(command, cwd=self.folder, env=environment, text=True, start_new_session=True, **pipes)
+        return start(arguments, cwd=self.folder, env=environment, start_new_session=True, **pipes)
 
     def _wait_for(self, phase: str, process: subprocess.Popen[str], was_received: int) -> bool:
         """Wait for a random time in a phase; return whether the run was interrupted for that."""

@@ -51,7 +51,7 @@ class PowerBatchJob(BatchJob):
         if code:
             raise RuntimeError(f"a run in {self.directory} has ended with exit code {code}:\n{self.printed()}")
 
-    def _wait(self, process: "subprocess.Popen[bytes]") -> None:
+    def _wait(self, process: "subprocess.Popen[str]") -> None:
         """Wait for a random moment after the first write; often for the next sync after it, which ends a step."""
         while process.poll() is None and not self._recorded():
             time.sleep(0.005)
