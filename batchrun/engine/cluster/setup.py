@@ -125,6 +125,18 @@ class PoolMaker:
         return LeasedPool(routes, listeners, is_one_of_many=bool(own), may_admit=may_admit, on_stuck=on_stuck)
 
 
+def most_workers(job: Job, workers: int) -> float:
+    """Return how many workers a run may ever have that begins with so many: where it has rates, each has a part.
+
+    More would make the sum of the parts more than the rates, and so would workers that cannot have a whole request.
+    """
+    limits, endpoints = job.limits, job.endpoints.values()
+    stated = [limits.requests_per_minute, limits.tokens_per_minute]
+    stated += [rate for each in endpoints for rate in (each.requests_per_minute, each.tokens_per_minute)]
+    rates = [rate for rate in stated if rate is not None]
+    return min(workers, *rates) if rates else inf
+
+
 def split_rates(job: Job, workers: int) -> Job:
     """Return a job with one worker's part of its rates: what one leaves unused, no other takes."""
 

@@ -6,6 +6,7 @@ import dataclasses
 from collections.abc import Callable, Collection, Mapping, Sequence
 from concurrent.futures import Future
 from functools import partial
+from math import inf
 
 from batchrun.endpoint.access import Access
 from batchrun.endpoint.pool.limits import START
@@ -15,7 +16,7 @@ from batchrun.engine.cluster.driver import Driver
 from batchrun.engine.cluster.endpoints import Endpoints
 from batchrun.engine.cluster.keeper import Keeper
 from batchrun.engine.cluster.post import Handle
-from batchrun.engine.cluster.setup import Known, Setup, split_rates
+from batchrun.engine.cluster.setup import Known, Setup, most_workers, split_rates
 from batchrun.engine.cluster.silence import Silence
 from batchrun.engine.cluster.till import Till
 from batchrun.engine.links import Link, Links
@@ -34,6 +35,7 @@ class RayTeam:
         self._opened = contextlib.ExitStack()
         self._thread = OwnThread("batchrun-ray")  # Ray's own processes end with the thread that has started them
         self._joining: Future[Connection] | None = None
+        self._most_workers: float = inf
 
     def connect(self, say: Callable[[str], None]) -> None:
         """Join the cluster of the job, or start one.
@@ -58,7 +60,13 @@ class RayTeam:
     def workers(self) -> int:
         """How many there should be now: as many as the job says, else one on each node."""
         engine = self._job.engine
-        return engine.workers or max(1, self._connection.nodes_with(engine.cpus_per_worker))
+        wanted = engine.workers or max(1, self._connection.nodes_with(engine.cpus_per_worker))
+        return int(min(wanted, self._most_workers))
+
+    def share_rates(self, job: Job) -> Job:
+        """Return a job with one worker's part of its rates. There will be no more workers than these parts."""
+        self._most_workers = most_workers(job, self.workers)
+        return split_rates(job, self.workers)
 
     def driver(self, prepared: Prepared, links: Links, listeners: Listeners) -> Driver:
         """Return what stands in the place of a pool."""
@@ -71,7 +79,7 @@ class RayTeam:
         own = frozenset() if _is_simulated(prepared) else _own_of_nodes(job)
         ceilings = {name: min(most, link.limit.ceiling) for name, link in links.links.items()}
         setup = Setup(
-            job=split_rates(job, self.workers),
+            job=self.share_rates(job),
             known={name: _known(link) for name, link in links.links.items()},
             ceilings=ceilings,
             uses_own_keys=not _is_simulated(prepared),

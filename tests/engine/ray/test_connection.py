@@ -17,6 +17,8 @@ from batchrun.engine.ray.lookout import Lookout
 from batchrun.engine.ray.team import RayTeam
 from batchrun.errors import JobError
 from batchrun.job.engine import Engine
+from batchrun.job.limits import Limits
+from batchrun.job.sections import Input, Job
 
 
 class Ray:
@@ -132,6 +134,19 @@ def test_several_nodes_on_a_machine_are_one_machine() -> None:
     ]
     assert (seen_as(known, {}).machines_with(1), seen_as(known[:2], {}).machines_with(1)) == (2, 1)
     assert seen_as(known, {}).nodes_with(1) == 3
+
+
+def test_nodes_that_join_later_get_no_worker_where_rates_are_split() -> None:
+    """Each worker has a part of the rate: the sum would pass it."""
+    stub = Ray()
+    stub.known = [{"Alive": True, "Resources": {"CPU": 4.0}, "NodeID": "n"}] * 2
+    lookout = Lookout(stub)
+    made = team(Connection(stub, lookout))
+    limits = Limits(requests_per_minute=600)
+    assert made.share_rates(Job(input=Input(path=("a",)), limits=limits)).limits.requests_per_minute == 300
+    stub.known = stub.known * 2
+    lookout._look()
+    assert made.workers == 2
 
 
 def test_the_job_may_say_how_many_workers_there_are() -> None:
