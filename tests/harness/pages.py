@@ -31,6 +31,7 @@ _ELSEWHERE = re.compile(r"'?(?:s3|gs|hf)://|https://host/|--(?:wandb|weave|engin
 
 NOT_OURS = {
     "curl",
+    "export",
     "kubectl",
     "litellm",
     "llama-server",
