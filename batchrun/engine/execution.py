@@ -108,9 +108,9 @@ class Execution:
                 await in_thread(self._open_stdin)  # is kept in the directory, so the lock comes first
             sweep(self.directory)
             if self.options.restart:
-                self.restarted = restart(self.job)
+                self.restarted = restart(self.job, self.options.agree)
             else:
-                refuse_lost(self.directory)
+                refuse_lost(self.directory, self.options.agree)
             with self.progress, self.interruption.reporting_loss(self.directory, self.progress.say):
                 try:
                     stop = await self._run_stored(access)

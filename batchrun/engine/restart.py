@@ -11,14 +11,16 @@ from batchrun.checkpoint.predecessor import SetAside, set_aside
 from batchrun.checkpoint.reader import Checkpoint
 from batchrun.endpoint.pool.budget import NOTHING_USED, Used
 from batchrun.engine.batches.open import refuse_to_start_over
-from batchrun.errors import RunDirectoryError
+from batchrun.engine.options import Agree
+from batchrun.errors import JobError, RunDirectoryError
 from batchrun.job.catalogue import cost_text, used_text
 from batchrun.job.judging import JUDGE
 from batchrun.job.sections import Job
 from batchrun.report.texts import counted
 from batchrun.results.run_directory import CHECKPOINT, SUMMARY
 from batchrun.results.used import used_elsewhere, used_in
-from batchrun.storage.lost import settled_rows
+from batchrun.storage.lost import lost_batches, settled_rows
+from batchrun.storage.runs import BATCHES_FOLDER
 
 
 class Restart(NamedTuple):
@@ -40,14 +42,18 @@ class Restart(NamedTuple):
             each.put_back()
 
 
-def restart(job: Job) -> Restart | None:
+def restart(job: Job, agree: Agree) -> Restart | None:
     """Rename the checkpoint in the job's run directory; None when there is none.
+
+    Args:
+        job: that starts over.
+        agree: is asked whether to buy again what lost batches answer.
 
     Raises:
         RunDirectoryError: the directory cannot be written.
-        JobError: it has batches that are under way at the provider.
+        JobError: it has batches that are under way at the provider, or had some, and the user does not agree.
     """
-    used = _used(job)
+    used = _used(job, agree)
     replaced = set_aside(job.run_directory)
     judged = set_aside(job.run_directory / JUDGE)
     if replaced is None:
@@ -59,11 +65,16 @@ def restart(job: Job) -> Restart | None:
     )
 
 
-def refuse_lost(directory: Path) -> None:
-    """Refuse a run directory whose checkpoint is gone or empty although its run has settled rows.
+def refuse_lost(directory: Path, agree: Agree) -> None:
+    """Refuse a run directory whose checkpoint is gone or empty although its run has settled rows, or batches.
+
+    Args:
+        directory: of the run.
+        agree: is asked whether to buy again what lost batches answer.
 
     Raises:
         RunDirectoryError: run.json has these rows.
+        JobError: run.json has these batches, their files are gone too, and the user does not agree.
     """
     path = directory / CHECKPOINT
     if path.exists() and path.stat().st_size:
@@ -74,14 +85,29 @@ def refuse_lost(directory: Path) -> None:
         )
         cure = "Put it back from a copy, send all rows again with --restart, or use another -o DIR"
         raise RunDirectoryError(f"{path}: {what} that {SUMMARY} counts; nothing was changed. {cure}")
+    _agree_on_lost_batches(directory, agree)
 
 
-def _used(job: Job) -> Used:
+def _agree_on_lost_batches(directory: Path, agree: Agree) -> None:
+    lost = lost_batches(directory)
+    if not lost.batches:
+        return
+    text = f"{directory}: {SUMMARY} lists {lost}, and neither {BATCHES_FOLDER}/ nor a sound {CHECKPOINT} is left: the "
+    text += "answers are billed, cannot be collected, and would be bought again"
+    if not agree(text):
+        cure = (
+            f"put {CHECKPOINT} or {BATCHES_FOLDER}/ back from a copy, or cancel what is under way at the provider, and"
+        )
+        raise JobError(f"{text}; {cure} add --yes to send the rows again")
+
+
+def _used(job: Job, agree: Agree) -> Used:
     directory: Path = job.run_directory
     with suppress(RunDirectoryError), Checkpoint(directory) as checkpoint:
         refuse_to_start_over(checkpoint.batches(), directory)
         return used_in(checkpoint, job, checkpoint.parts()).plus(used_elsewhere(job))
-    return NOTHING_USED  # there is no run, or it is damaged and starts over for that reason
+    _agree_on_lost_batches(directory, agree)  # there is no run, or it is damaged and starts over for that reason
+    return NOTHING_USED
 
 
 def _uncounted(job: Job, used: Used) -> str:

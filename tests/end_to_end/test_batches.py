@@ -700,6 +700,32 @@ def test_without_its_checkpoint_and_with_settled_rows_a_restart_finds_what_is_un
     assert_bought_once(endpoint)
 
 
+def test_without_its_checkpoint_and_the_files_of_its_batches_a_run_asks_before_it_buys_all_again(
+    run: Any, batchrun: Any, interrupted: Interrupted, endpoint: Any
+) -> None:
+    """What is open at the provider is named: it can be cancelled there."""
+    endpoint.change(batch_lines_per_s=2)
+    write_prompts(*MANY)
+    interrupted()
+    for path in Path("out").glob("checkpoint.sqlite*"):
+        path.unlink()
+    shutil.rmtree("out/batches")
+    [name] = endpoint._simulator._batches._batches
+    listed = f"run.json lists 1 batch with 40 requests at the provider ({name})"
+    for flags in ([], ["--restart"], ["--cancel"]):
+        refused = run(*BY_BATCH, *flags)
+        assert refused.code == 2
+        assert f"{listed}, and neither batches/ nor a sound checkpoint.sqlite is left" in refused.stderr
+        assert "add --yes to send the rows again" in refused.stderr
+    asked = ("-m", MODEL, "--base-url", endpoint.base_url, "-o", "out")
+    assert listed in batchrun("check", *BY_BATCH, *asked).stderr
+    assert listed in batchrun("status", "out").stderr
+    endpoint.change(batch_lines_per_s=None)
+    assert run(*BY_BATCH, "--yes").code == 0
+    assert books(endpoint)["created"] == 2
+    assert run(*BY_BATCH).code == 0
+
+
 @pytest.mark.parametrize("flags", [("--batch-requests", "5"), ("--rest-by", "06:00")])
 def test_what_only_batches_have_names_the_flag_that_is_missing(run: Any, flags: tuple[str, str]) -> None:
     write_prompts("a")

@@ -1,10 +1,26 @@
 """What is left of a run whose checkpoint is gone."""
 
+import json
 from pathlib import Path
 
 import pytest
 
 from batchrun.storage.lost import lost_text, no_run
+
+
+@pytest.mark.parametrize(
+    ("settled", "flags"), [(0, "--yes: it sends all"), (5, "--restart and --yes: it sends all")], ids=["none", "some"]
+)
+def test_batches_at_the_provider_whose_files_are_gone_are_named(tmp_path: Path, settled: int, flags: str) -> None:
+    batches = [
+        {"number": number, "id": f"batch_{number}", "status": "in_progress", "requests": 9} for number in range(5)
+    ]
+    summary = {"completed": settled, "failed": 0, "batches": {"open": batches}}
+    (tmp_path / "run.json").write_text(json.dumps(summary))
+    text = lost_text(tmp_path)
+    named = "batch_0, batch_1, batch_2, 2 more"
+    assert f"run.json lists 5 batches with 45 requests at the provider ({named}), whose files are gone too" in text
+    assert text.endswith(f"; put it back from a copy, or run the job again with {flags} rows again")
 
 
 @pytest.mark.parametrize(

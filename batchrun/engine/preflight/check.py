@@ -21,6 +21,7 @@ from batchrun.engine.preflight.outlook import Outlook, asked_of, excess, look_ah
 from batchrun.engine.preflight.probe import Probed
 from batchrun.engine.preflight.reusable import Reusable
 from batchrun.engine.preflight.survey import Cause, Long, Repeated, Survey
+from batchrun.engine.restart import refuse_lost
 from batchrun.engine.resume import (
     ENDPOINT_CURE,
     change_text,
@@ -31,7 +32,7 @@ from batchrun.engine.resume import (
     replace_question,
 )
 from batchrun.engine.shared_limit import learned_limits, memory_of
-from batchrun.errors import JobError
+from batchrun.errors import BatchrunError, JobError
 from batchrun.job.judging import ANSWERS, JUDGE, judge_job
 from batchrun.job.sections import Job
 from batchrun.prompts.judge_template import check_judge
@@ -197,7 +198,7 @@ def _looked(
         for _ in reusable.listed(_read(source, survey, on_read)):
             pass
         left = asked_of(survey, {model: part.distinct for model, part in survey.models.items()})
-        return _Found(NO_PAST, survey, reusable.left(survey, left))
+        return _Found(NO_PAST, survey, reusable.left(survey, left), refusal=_lost(job))
     with Checkpoint(job.run_directory) as checkpoint:
         past = Past.of(checkpoint, job)
         unrecorded = checkpoint.in_flight() + (checkpoint.fact(facts.UNRECORDED) or 0)
@@ -209,6 +210,15 @@ def _looked(
             refusal = f"{question}; {ENDPOINT_CURE}"
         is_agreed = has_agreed(checkpoint, agreement_of(job, source.files))
         return _Found(past, survey, left, changed, refusal, is_agreed)
+
+
+def _lost(job: Job) -> str | None:
+    """Return why `run` would refuse a directory whose checkpoint is gone, or ask."""
+    try:
+        refuse_lost(job.run_directory, lambda question: False)
+    except BatchrunError as problem:
+        return str(problem)
+    return None
 
 
 def _unpriced(job: Job, *, simulated: bool) -> str | None:
