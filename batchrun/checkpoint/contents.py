@@ -34,15 +34,28 @@ class Contents:
         self._replies = ReplyReader(connection)
         self._scan = Scan(connection)
 
-    def pieces(self, first: int, end: int, *, is_failed: bool = False) -> Iterator[OutcomeColumns]:
+    def pieces(
+        self, first: int, end: int, *, is_failed: bool = False, left_out: set[int] | None = None
+    ) -> Iterator[OutcomeColumns]:
         """Yield what outcomes say, by column, in pieces that are bounded when they are unpacked; see `Scan.pieces`.
+
+        Args:
+            first: id from which on.
+            end: id below which.
+            is_failed: only failures.
+            left_out: gets the ids of outcomes that are not what was stored, which are left out; None: they are refused.
 
         Raises:
             DamagedError: one of them is not what was stored, or cannot be unpacked.
         """
         for piece in self._scan.pieces(first, end, is_failed=is_failed):
-            columns = piece.columns()
-            self._check(piece.samples(), columns)
+            columns, samples = piece.columns(), piece.samples()
+            if left_out is not None:
+                columns = self._sound(columns, left_out)
+                if not columns:
+                    continue
+                samples = iter(columns.values())
+            self._check(samples, columns)
             for start, stop in self._parts(columns):
                 some = (
                     {name: values[start:stop] for name, values in columns.items()}
@@ -99,6 +112,17 @@ class Contents:
             before = reference
         yield start, rows
 
+    def _sound(self, columns: OutcomeColumns, left_out: set[int]) -> OutcomeColumns:
+        """Return the columns of those rows that are what was stored, of none no columns; note the ids of the others."""
+        rows = [*zip(*columns.values(), strict=True)]
+        right = rows if are_outcomes(columns.values()) else [row for row in rows if are_outcomes(zip(row))]
+        wrong = {*self._changed(right)} if right else set()
+        kept = [row for place, row in enumerate(right) if place not in wrong]
+        if len(kept) == len(rows):
+            return columns
+        left_out |= {row[0] for row in rows} - {row[0] for row in kept}
+        return dict(zip(OUTCOME_COLUMNS, zip(*kept, strict=True), strict=True)) if kept else {}
+
     def _shared_bodies(self, shared: SharingRows, columns: OutcomeColumns) -> Sequence[bytes | None]:
         try:
             return shared.bodies(columns["body"], columns)
@@ -129,6 +153,17 @@ class Contents:
         columns: OutcomeColumns = dict(zip(OUTCOME_COLUMNS, zip(*rows, strict=True), strict=True))
         shared = self._replies.sharing(columns["reply"])
         return changed(columns, stored(columns["body"], shared))
+
+
+def left_out_text(left_out: Iterable[int], directory: Path) -> str:
+    """Return which rows are left out where only some are read, for a message.
+
+    Args:
+        left_out: the ids of damaged outcomes.
+        directory: of the run.
+    """
+    what = changed_text(number >> 24 for number in sorted(left_out))
+    return f"{what}; left out here. Recover the others: batchrun export {directory} --salvage"
 
 
 def changed_text(rows: Iterable[int]) -> str:

@@ -82,8 +82,12 @@ class Failures(NamedTuple):
 class Checkpoint:
     """The checkpoint of a run directory, open for reading, as it was at the first query."""
 
-    def __init__(self, directory: Path) -> None:
+    def __init__(self, directory: Path, *, skips_damaged: bool = False) -> None:
+        """Open nothing yet; `skips_damaged` has `columns` leave outcomes out that have changed on the disk."""
         self.path = directory / FILE_NAME
+        self._skips_damaged = skips_damaged
+        self.left_out: set[int] = set()
+        """The ids of those that were left out."""
 
     def __enter__(self) -> Self:
         self._connection = connect(self.path, read_only=True)
@@ -254,7 +258,8 @@ class Checkpoint:
             models = read_models(self._connection)
             origins = Origins(self._connection)
             contents = Contents(self._connection, self.path)
-            for columns in contents.pieces(first, end, is_failed=is_failed):
+            left_out = self.left_out if self._skips_damaged else None
+            for columns in contents.pieces(first, end, is_failed=is_failed, left_out=left_out):
                 sources = origins.columns(columns["id"])
                 yield self._placed(columns, models) | sources
 

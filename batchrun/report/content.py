@@ -32,10 +32,10 @@ from batchrun.report.texts import agreement_text, duration_text, stated_text
 from batchrun.results.answer_counts import answer_lines
 from batchrun.results.batches import figures_in
 from batchrun.results.columns import SCORE
-from batchrun.results.export import export
 from batchrun.results.replace import replacing
-from batchrun.results.run_directory import REPORT, RESULTS, stored_job
-from batchrun.results.state import is_fresh, summary_of
+from batchrun.results.run_directory import REPORT, stored_job
+from batchrun.results.sound import SoundResults, sound_results
+from batchrun.results.state import summary_of
 from batchrun.results.summary import Summary
 from batchrun.results.writer import read_scorer
 
@@ -62,9 +62,17 @@ def write_report(directory: Path) -> Reported:
     Raises:
         RunDirectoryError: the directory holds no run, it cannot be read, or a file cannot be written.
     """
-    notices = [] if is_fresh(directory) else export(directory).notices
-    summary = summary_of(directory)  # its scores are those in the results
-    path = directory / RESULTS
+    with sound_results(directory) as results:
+        page = _read(directory, results)
+    with replacing(directory / REPORT) as temporary:
+        temporary.write_text(render(page), encoding="utf-8", newline="\n")
+    return Reported(directory / REPORT, results.notices)
+
+
+def _read(directory: Path, results: SoundResults) -> Page:
+    """Return the content of the page."""
+    path = results.path
+    summary = summary_of(directory, results=path)
     try:
         with Checkpoint(directory) as checkpoint:
             job = stored_job(checkpoint)
@@ -79,13 +87,11 @@ def write_report(directory: Path) -> Reported:
             events = events_of(summary.executions, is_of_several=summary.has_several_models)
             voted = [] if summary.agreement is None else [summary.agreement["column"]]
             plots = _plots(checkpoint, found, events, summary)
-        page = _page(summary, job, found, _Answers(path, job, found, voted), (events, plots))
+        damage = [] if results.are_all else results.notices
+        return _page(summary, job, found, _Answers(path, job, found, voted), (events, plots), damage)
     except (OSError, pa.ArrowException) as problem:
         cure = f"write it again: batchrun export {directory}"
         raise RunDirectoryError(f"{path}: cannot be read ({problem}); {cure}") from problem
-    with replacing(directory / REPORT) as temporary:
-        temporary.write_text(render(page), encoding="utf-8", newline="\n")
-    return Reported(directory / REPORT, notices)
 
 
 class _Plots(NamedTuple):
@@ -154,7 +160,14 @@ def _comparable(counted: Sequence[Labels]) -> list[str]:
     return [name for name in labels if name != SCORE.name] or labels
 
 
-def _page(summary: Summary, job: Job, found: Tally, answers: _Answers, history: tuple[Sequence[Event], _Plots]) -> Page:
+def _page(
+    summary: Summary,
+    job: Job,
+    found: Tally,
+    answers: _Answers,
+    history: tuple[Sequence[Event], _Plots],
+    damage: Sequence[str],
+) -> Page:
     events, plots = history
     now = datetime.now().astimezone()
     clock = Clock(0, 0) if found.timeline is None else found.timeline.clock
@@ -164,7 +177,7 @@ def _page(summary: Summary, job: Job, found: Tally, answers: _Answers, history: 
         name=job.name,
         state=_state(summary),
         is_done=summary.state == "completed" and not summary.failed,
-        message="\n".join(filter(None, [summary.message, *answer_lines(summary.answers)])),
+        message="\n".join(filter(None, [summary.message, *damage, *answer_lines(summary.answers)])),
         facts=facts_of(summary, job, None if is_jobs else scorer) | ({} if events else _times(clock, found)),
         texts=texts_of(job),
         totals=_totals(summary),

@@ -3,6 +3,7 @@
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from batchrun.checkpoint.contents import left_out_text
 from batchrun.checkpoint.file import damaged
 from batchrun.checkpoint.reader import Checkpoint, Failures
 from batchrun.errors import JobError
@@ -53,19 +54,25 @@ class Exported(NamedTuple):
     """Whether the columns of the input are missing, since it could not be used."""
 
 
-def export(directory: Path, view: View | None = None) -> Exported:
+def export(directory: Path, view: View | None = None, *, sound_into: Path | None = None) -> Exported:
     """Write the results of a run from its checkpoint; without a view, results.parquet and usage.parquet.
 
     Reads the input again for its columns. If the input is gone or has other rows now, the results are written without
     these columns. Old files are replaced together, after the new ones are complete and their rows are counted.
+
+    Args:
+        directory: of the run.
+        view: the default one unless given.
+        sound_into: a folder that gets the table instead, without rows whose answers are damaged; a notice names them.
 
     Raises:
         JobError: the view does not fit this run.
         RunDirectoryError: there is no checkpoint, it cannot be read, or a file cannot be written.
     """
     sweep(directory)
-    with Checkpoint(directory) as checkpoint:
+    with Checkpoint(directory, skips_damaged=sound_into is not None) as checkpoint:
         run = _Run(directory, checkpoint, view or View())
+        run.folder = sound_into or directory
         try:
             return run.write_batch_files() if run.view.format == "openai" else run.write_table()
         except LostAnswer as lost:
@@ -74,6 +81,9 @@ def export(directory: Path, view: View | None = None) -> Exported:
 
 class _Run(StoredRun):
     """A run that is being exported."""
+
+    folder: Path
+    """Where the files are written."""
 
     def write_batch_files(self) -> Exported:
         """Write OpenAI's output and error files."""
@@ -93,13 +103,13 @@ class _Run(StoredRun):
 
     def write_table(self) -> Exported:
         """Write the rows as a table, in the view's shape and format, and the files that belong to it."""
-        paths = [self.directory / name for name in self.view.names]
+        paths = [self.folder / name for name in self.view.names]
         asked = self._asked() if self.view.is_wide else []
         with replacing_together() as files:
             table = self.with_input(lambda columns: self._write(files, paths[0], columns, asked))
-            self._check_rows(table.results.rows + table.results.dropped)
+            self._check_rows(table.results.rows + table.results.dropped + len(self.checkpoint.left_out))
             scores, agreement = table.evaluated.table(), table.evaluated.agreement
-            if paths[0].name == RESULTS:
+            if paths[0] == self.directory / RESULTS:
                 with files.writing(self.directory / USAGE) as usage:
                     write_usage(usage, [row for row in self._usage(table.reader) if row["model"]])
                 save_scores(files, self.directory, scores, agreement)
@@ -134,6 +144,8 @@ class _Run(StoredRun):
     def _note(self, table: Table) -> None:
         if table.results.dropped:
             self.notices.append(f"answers whose rows the input no longer has are left out: {table.results.dropped:,}")
+        if self.checkpoint.left_out:
+            self.notices.append(left_out_text(self.checkpoint.left_out, self.directory))
         self.notices += table.evaluated.notices
         for scoring in table.evaluated.scorings:
             notice, is_main = scoring.scorer.notice, scoring.column == SCORE

@@ -3,6 +3,7 @@
 import errno
 import os
 import shlex
+import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -107,7 +108,7 @@ def replacing(path: Path) -> Iterator[Path]:
 
 
 def sweep(folder: Path) -> None:
-    """Remove the temporary files of processes that died while they wrote."""
+    """Remove the temporary files and folders of processes that died while they wrote."""
     for temporary in folder.glob(".*.tmp"):
         pid = temporary.name.split(".")[-2]
         if pid.isdecimal() and not is_alive(int(pid)):
@@ -116,6 +117,8 @@ def sweep(folder: Path) -> None:
 
 def _remove(temporary: Path) -> None:
     with suppress(OSError):  # the reason why it could not be written may also prevent its removal
+        if temporary.is_dir():
+            shutil.rmtree(temporary)
         temporary.unlink(missing_ok=True)
 
 

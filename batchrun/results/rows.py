@@ -7,6 +7,7 @@ from typing import NamedTuple
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from batchrun.checkpoint.contents import changed_text, left_out_text
 from batchrun.checkpoint.file import damaged
 from batchrun.checkpoint.reader import Checkpoint
 from batchrun.errors import RunDirectoryError
@@ -68,7 +69,7 @@ def chosen_rows(directory: Path, choice: Choice, most: int) -> ChosenRows:
     Raises:
         RunDirectoryError: there is no run, or it cannot be read.
     """
-    with Checkpoint(directory) as checkpoint:
+    with Checkpoint(directory, skips_damaged=True) as checkpoint:
         totals = {model: sums for model, sums in checkpoint.totals().items() if model or sums.requests}
         total, models = _total(choice, totals), [model for model in totals if model]
         settled = summed(totals.values()).requests
@@ -79,7 +80,19 @@ def chosen_rows(directory: Path, choice: Choice, most: int) -> ChosenRows:
             table = run.with_input(lambda columns: _from_checkpoint(run, columns, choice, most))
         except LostAnswer as lost:
             raise damaged(checkpoint.path, "the answer of a completed row is not an answer") from lost
-        return ChosenRows(table, total, settled, models, run.notices)
+        return ChosenRows(table, total, settled, models, [*run.notices, *_left_out(checkpoint, choice, table)])
+
+
+def _left_out(checkpoint: Checkpoint, choice: Choice, table: pa.Table) -> list[str]:
+    """Return a message about rows that cannot be shown, as their answers are damaged.
+
+    Raises:
+        DamagedError: that is the only row of the choice.
+    """
+    left_out = [each for each in checkpoint.left_out if choice.row in (None, each >> 24)]
+    if choice.row is not None and left_out and not table.num_rows:
+        raise damaged(checkpoint.path, changed_text([choice.row]))
+    return [left_out_text(left_out, checkpoint.path.parent)] if left_out else []
 
 
 def _total(choice: Choice, totals: dict[str, ModelTotals]) -> int | None:

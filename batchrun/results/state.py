@@ -34,12 +34,13 @@ _GONE = "gone"
 """State of a run whose process wrote that it is running, and no longer exists."""
 
 
-def summary_of(directory: Path, *, is_brief: bool = False) -> Summary:
+def summary_of(directory: Path, *, is_brief: bool = False, results: Path | None = None) -> Summary:
     """Return the counts that the checkpoint has now, and the status that the last execution wrote to run.json.
 
     Args:
         directory: of the run.
         is_brief: without the kinds of failures, scores and counts of answers: these may take a look at every row.
+        results: have the scores and the counts of answers; results.parquet unless given.
 
     Raises:
         RunDirectoryError: there is no checkpoint, or it cannot be read.
@@ -56,7 +57,7 @@ def summary_of(directory: Path, *, is_brief: bool = False) -> Summary:
         simulated = checkpoint.fact(facts.SIMULATED) is True
         if not is_running:  # the next execution adds them to the fact
             recorded = recorded._replace(unrecorded=recorded.unrecorded + checkpoint.in_flight())
-    results = directory / RESULTS
+    results = results or directory / RESULTS
     findings = Findings(judge=None if job.judge.model is None else judge_entry(directory))
     if not is_brief:
         answers = _current_answers(results, totals)

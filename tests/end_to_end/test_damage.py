@@ -212,6 +212,14 @@ def test_a_letter_that_changed_in_an_answer_is_noticed_and_its_row_alone_is_sent
     assert done.code == 3
     assert "the answer of row 17 changed on the disk: the checksum is wrong" in done.stderr
     assert results() == finished
+    kept = Path("out/results.parquet").rename("kept.parquet")  # with them, nothing else has to be read
+    done = batchrun("show", "out", "-n", "1000")
+    assert (done.code, len(done.stdout.splitlines())) == (0, ROWS - 1 + 3)  # two lines of head, and the count
+    done = batchrun("report", "out")
+    assert done.code == 0
+    assert "note: the answer of row 17 changed on the disk: the checksum is wrong; left out here" in done.stderr
+    assert "the answer of row 17 changed on the disk" in Path("out/report.html").read_text()
+    kept.rename("out/results.parquet")
     done = batchrun("export", "out", "--salvage")
     assert done.code == 0, done
     assert f"{ROWS - 1} settled rows recovered of {ROWS}" in done.stderr

@@ -136,7 +136,7 @@ def test_a_path_through_a_file_is_an_error_of_the_run_directory(tmp_path: Path) 
         path.write_text("new")
 
 
-def test_temporary_files_of_dead_processes_are_removed(tmp_path: Path) -> None:
+def test_temporary_files_and_folders_of_dead_processes_are_removed(tmp_path: Path) -> None:
     """Files of a process that is alive stay."""
     with subprocess.Popen(["true"]) as process:
         process.wait()
@@ -144,7 +144,11 @@ def test_temporary_files_of_dead_processes_are_removed(tmp_path: Path) -> None:
     other = tmp_path / ".notes.tmp"
     for path in (dead, living, other):
         path.write_bytes(b"")
+    folder = tmp_path / f".sound.{process.pid}.tmp"
+    folder.mkdir()
+    (folder / "results.parquet").write_bytes(b"")
     sweep(tmp_path)
     assert not dead.exists()
+    assert not folder.exists()
     assert living.exists()
     assert other.exists()

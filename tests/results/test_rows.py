@@ -1,12 +1,14 @@
 """Chosen rows come from the file or from the checkpoint, and are the same in both."""
 
+import sqlite3
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
 import pytest
 from harness.settled import HEAD, failed, settle
 
-from batchrun.errors import RunDirectoryError
+from batchrun.errors import DamagedError, RunDirectoryError
 from batchrun.results.export import export
 from batchrun.results.rows import Choice, chosen_rows
 
@@ -83,3 +85,22 @@ def test_a_damaged_file_is_named_with_its_cure() -> None:
 def test_a_directory_without_a_run_is_refused() -> None:
     with pytest.raises(RunDirectoryError, match="holds no run"):
         chosen_rows(Path("nowhere"), Choice(), 3)
+
+
+def test_a_damaged_row_is_named_and_the_others_are_shown() -> None:
+    """One of model m, of which the other samples are whole; all of a row that has nothing else."""
+    with closing(sqlite3.connect(OUT / "checkpoint.sqlite", isolation_level=None)) as connection:
+        connection.execute(
+            "UPDATE outcomes SET body = replace(body, '2 1', '2 3') WHERE id >> 24 = 2 AND id & 65535 = 1"
+        )
+        connection.execute("UPDATE outcomes SET body = 'x' WHERE id >> 24 = 4")
+    rows = chosen_rows(OUT, Choice(), 100)
+    assert rows.table.num_rows == 30 - 2 - 6
+    assert "the answers of rows 2, 4 changed on the disk: the checksum is wrong; left out here" in rows.notices[-1]
+    assert "batchrun export out --salvage" in rows.notices[-1]
+    rows = chosen_rows(OUT, Choice(row=2), 100)
+    assert rows.table.num_rows == 4
+    assert "the answer of row 2 changed" in rows.notices[-1]
+    assert chosen_rows(OUT, Choice(row=3), 100).notices == []
+    with pytest.raises(DamagedError, match="the answer of row 4 changed on the disk"):
+        chosen_rows(OUT, Choice(row=4), 100)
