@@ -753,6 +753,8 @@ def test_another_account_does_not_take_batches_to_be_deleted(
         refused = run(*BY_BATCH)
         assert refused.code == 4
         assert "1 batch with 40 requests cannot be seen with this key" in refused.stderr
+        assert "while the provider keeps them (OpenAI for 30 days)" in refused.stderr
+        assert "no later run collects them with any key" in refused.stderr
     assert books(endpoint)["created"] == 1
     monkeypatch.setenv("OPENAI_API_KEY", "sk-first")
     assert run(*BY_BATCH).code == 0
@@ -770,14 +772,15 @@ def test_what_another_account_has_can_be_given_up(
     assert "is given up: this key does not see it" in finished.stderr
     assert "1 batch with 40 requests given up, not cancelled" in finished.stderr
     assert (
-        "until you have them cancelled at the provider with it; run the command without --cancel to go on"
-        in finished.stderr
-    )
+        "until you have them cancelled at the provider with it. No later run collects them; what they answer can be "
+        "downloaded there with that key, from OpenAI for 30 days; run the command without --cancel to go on"
+    ) in finished.stderr
     for wrong in ("what they had answered", "sent again", "is gone"):
         assert wrong not in finished.stderr
     assert (state()["batches"]["collected"], state()["batches"]["given_up"]) == (0, 1)
     assert "1 batch given up, which another key has created" in batchrun("status", "out").stdout
     assert "collected" not in batchrun("status", "out").stdout
+    monkeypatch.setenv("OPENAI_API_KEY", "sk-first")
     assert run(*BY_BATCH).code == 0
     assert state()["completed"] == 40
     assert books(endpoint)["created"] == 2

@@ -19,6 +19,10 @@ from batchrun.endpoint.pool.closure import REFUSED
 from batchrun.records import Stop
 from batchrun.report.texts import counted
 
+KEPT_DAYS = 30
+"""How long OpenAI keeps the files of batches. Source: its reference, "Upload file": the default for the purpose
+`batch`."""
+
 _SALT_BYTES = 16
 
 _PRINT_BYTES = 2
@@ -69,8 +73,9 @@ class Owner:
         created = "was created" if len(left) == 1 else "were created"
         message = (
             f"{counted(len(left), 'batch', 'batches')} with {requests} cannot be seen with this key, and {created} "
-            "with another one; run the same command with that key to collect the answers, or with --cancel and that "
-            "key to cancel what is under way; --cancel with this key only gives up the answers: the provider continues "
-            "and bills them, and the next run sends the rows again"
+            "with another one; run the same command with that key to collect the answers, while the provider keeps "
+            f"them (OpenAI for {KEPT_DAYS} days), or with --cancel and that key to cancel what is under way; --cancel "
+            "with this key only gives up the answers: the provider continues and bills them, no later run collects "
+            "them with any key, and the next one sends the rows again"
         )
         return Stop(kind="unauthorized", message=message, exit_code=REFUSED)

@@ -5,6 +5,7 @@ import dataclasses
 from collections.abc import AsyncGenerator, Callable, Sequence
 
 from batchrun.checkpoint.batch_tables import BatchRow
+from batchrun.engine.batches.owner import KEPT_DAYS
 from batchrun.records import Request, Stop
 from batchrun.report.texts import counted
 
@@ -56,5 +57,6 @@ def _given_up_text(rows: Sequence[BatchRow]) -> str:
     return (
         f"{counted(len(rows), 'batch', 'batches')} with {requests} given up, not cancelled: this key does not see what "
         "another one has created. They may continue, billed to the account of that key, until you have them cancelled "
-        "at the provider with it"
+        "at the provider with it. No later run collects them; what they answer can be downloaded there with that key, "
+        f"from OpenAI for {KEPT_DAYS} days"
     )
