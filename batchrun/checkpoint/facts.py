@@ -128,6 +128,7 @@ RESULTS = Fact[dict[str, Any]](
     "results", dict, "what the results were made of that were written last, their files, and what was found in them"
 )
 UNCHECKED = Fact[int]("unchecked", int, "row from which on those of older versions have no checksum; absent: all have")
+SALVAGED = Fact[bool]("salvaged", bool, "whether no run has compared the rows with their input since a salvage")
 
 ALL: tuple[Fact[Any], ...] = (
     JOB,
@@ -174,6 +175,7 @@ ALL: tuple[Fact[Any], ...] = (
     SETTLED_ROWS,
     RESULTS,
     UNCHECKED,
+    SALVAGED,
 )
 
 OF_PLACES: tuple[Fact[Any], ...] = (ORIGIN, MISMATCH, SETTLED_ROWS, RESULTS)

@@ -1,6 +1,6 @@
 """Fits the checkpoint to the job before a run: which answers still hold, which rows are sent again."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 from batchrun.checkpoint import facts
@@ -17,7 +17,7 @@ from batchrun.records import ENDED, ModelTotals, summed
 from batchrun.report.texts import counted
 from batchrun.results.endpoints import answering_endpoints, base_urls, is_among, is_known_endpoint
 from batchrun.results.identity import (
-    changed_parts,
+    changed_text,
     has_changed,
     note_requests,
     note_start,
@@ -122,8 +122,8 @@ def fit(
     if is_other_stdin or may_not_fit(
         store, origin, has_outcomes=_has_answers(store), has_retired=lambda: has_retired(store)
     ):
-        changed = changed_parts(store, job, origin, is_other_stdin=is_other_stdin)
-        say(f"{changed_text(changed)}: reading the whole input to see which answers still fit")
+        changed = changed_text(store, job, origin, is_other_stdin=is_other_stdin)
+        say(f"{changed}: reading the whole input to see which answers still fit")
         adapt(
             store,
             source.batches(),
@@ -224,7 +224,7 @@ def _has_answers(store: Store) -> bool:
 
 
 def _is_agreed(
-    job: Job, change: Change, changed: Sequence[str], agree: Callable[[str], bool], say: Callable[[str], None]
+    job: Job, change: Change, changed: str, agree: Callable[[str], bool], say: Callable[[str], None]
 ) -> bool:
     say(change_text(change, changed))
     question = replace_question(change, changed, job)
@@ -233,26 +233,17 @@ def _is_agreed(
     raise JobError(f"{question}; {replace_cure(job, change)}")
 
 
-def changed_text(changed: Sequence[str]) -> str:
-    """Return what was edited, as the beginning of a sentence.
-
-    Args:
-        changed: what differs, as `changed_parts` names it.
-    """
-    return f"{' and '.join(changed)} changed" if changed else "the job or the input may have changed"
-
-
-def change_text(change: Change, changed: Sequence[str]) -> str:
+def change_text(change: Change, changed: str) -> str:
     """Return what an edit does to the rows, for people.
 
     Args:
         change: what it does.
-        changed: what differs.
+        changed: what was edited, as `changed_text` says it.
     """
     kept, under_way = counted(change.kept, "row"), change.still_asked
     in_batches = f"{under_way:,} in batches, " if under_way else ""
     kept = f"{kept} kept, {in_batches}{change.new - under_way:,} to send, {change.gone:,} leaving the results"
-    return f"{changed_text(changed)}: {'; '.join(filter(None, [kept, _dropped_text(change)]))}"
+    return f"{changed}: {'; '.join(filter(None, [kept, _dropped_text(change)]))}"
 
 
 def _dropped_text(change: Change) -> str:
@@ -275,12 +266,12 @@ def _drops_many(change: Change) -> bool:
     return change.dropped > CONFIRM_SHARE * change.in_batches
 
 
-def replace_question(change: Change, changed: Sequence[str], job: Job) -> str | None:
+def replace_question(change: Change, changed: str, job: Job) -> str | None:
     """Return what the user is asked before answers are replaced, or not used; None when that are too few to ask.
 
     Args:
         change: what the edit does.
-        changed: what differs.
+        changed: what was edited, as `changed_text` says it.
         job: whose answers these are.
     """
     dropped = f"{_dropped_text(change)}; " if _drops_many(change) else ""
@@ -291,4 +282,4 @@ def replace_question(change: Change, changed: Sequence[str], job: Job) -> str | 
     if not (dropped or gone):
         return None
     sent = counted(change.new - change.still_asked, "request")
-    return f"{dropped}{gone}{sent} would be sent, because {changed_text(changed)}"
+    return f"{dropped}{gone}{sent} would be sent, because {changed}"

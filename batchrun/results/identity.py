@@ -112,6 +112,13 @@ def changed_parts(recorded: Known, job: Job, origin: Origin, *, is_other_stdin: 
     return [stated_setting(job, part) for part in parts]
 
 
+def changed_text(recorded: Known, job: Job, origin: Origin, *, is_other_stdin: bool = False) -> str:
+    """Return why outcomes may not fit the requests, as the beginning of a sentence; arguments as of `changed_parts`."""
+    if parts := changed_parts(recorded, job, origin, is_other_stdin=is_other_stdin):
+        return f"{' and '.join(parts)} changed"
+    return "the checkpoint was salvaged" if recorded.fact(facts.SALVAGED) else "the job or the input may have changed"
+
+
 def _limit_text(origin: Origin) -> str:
     return "all rows" if origin["limit"] is None else f"{origin['limit']:,}"
 
@@ -186,6 +193,7 @@ def note_requests(recorded: Facts, job: Job, origin: Origin, parts: Parts) -> No
         recorded.set_fact(facts.IS_TOTAL_EXACT, None)
     recorded.set_fact(facts.ORIGIN, origin)
     recorded.set_fact(facts.MISMATCH, None)
+    recorded.set_fact(facts.SALVAGED, None)
     recorded.set_fact(facts.JOB, job_to_dict(job))
     recorded.set_fact(facts.VERSION, __version__)
     recorded.set_fact(facts.FOLDER, _current_folder())

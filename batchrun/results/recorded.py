@@ -56,6 +56,8 @@ class Recorded(NamedTuple):
     """Workers that have died, over all executions."""
     put_back: int = 0
     """Rows that these had."""
+    was_salvaged: bool = False
+    """Whether no run has gone on since a salvage."""
     limits: Mapping[str, int] = {}
     """The last limit of each endpoint of several, by its name."""
     paid: Paid = NOTHING_PAID

@@ -125,6 +125,7 @@ def recorded_in(checkpoint: Checkpoint, *, is_running: bool) -> Recorded:
         batches_held=held(batches),
         workers_lost=checkpoint.fact(facts.WORKERS_LOST) or 0,
         put_back=checkpoint.fact(facts.PUT_BACK) or 0,
+        was_salvaged=checkpoint.fact(facts.SALVAGED) or False,
         limits=checkpoint.last_limits(),
         paid=checkpoint.fact(facts.PRICES) or NOTHING_PAID,
         meanings=meanings_of(checkpoint),
@@ -255,14 +256,16 @@ def _status(directory: Path) -> Status:
 
 
 def _corrected(directory: Path, status: Status, recorded: Recorded, settled: int) -> Status:
-    """Return the status of a run whose process has gone without a last run.json, as the checkpoint has it."""
+    """Return the status as the checkpoint has it, where run.json is older: after a kill, and after a salvage."""
+    cure, left = "run the same command again to resume", rows_left(recorded.total, settled)
+    if recorded.was_salvaged and status.state != "running" and left is not None and left.rows:
+        message = f"the checkpoint was salvaged; {_left_text(left)}; {cure}"
+        return replace(status, state="stopped", exit_code=None, message=message)
     if status.state != _GONE:
         return status
     last = recorded.executions[-1] if recorded.executions else None
-    cure = "run the same command again to resume"
     if last is not None and last.state == "completed":
         return replace(status, state="stopped", message=_unwritten(directory))
-    left = rows_left(recorded.total, settled)
     rows = "" if left is None or not left.rows else f"; {_left_text(left)}"
     if last is None or last.state in ("died", "running"):
         return replace(status, state="stopped", message=f"the process has died{rows}; {cure}")

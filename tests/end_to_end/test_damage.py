@@ -68,9 +68,16 @@ def test_after_salvage_only_the_lost_rows_are_sent_again(
         assert "again only when you run the job again" in done.stderr
     else:
         assert "no settled row is lost" in done.stderr
+    if "its job is lost" not in done.stderr:
+        done = batchrun("status", "out")
+        rows = "1 row is" if lost == 1 else f"{lost} rows are"
+        left = f"the checkpoint was salvaged; {rows} left; run the same command again to resume"
+        assert (left in done.stdout) == (lost > 0)
 
     done = run("in.jsonl")
     assert done.code == 0, done
+    assert "the checkpoint was salvaged: reading the whole input to see which answers still fit" in done.stderr
+    assert f"the checkpoint was salvaged: {len(recovered)} rows kept, {lost} to send" in done.stderr
     assert endpoint.stats.received == 2 * ROWS - len(recovered)
     assert without_times(results()) == without_times(finished)
     assert run("in.jsonl").code == 0

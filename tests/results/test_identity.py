@@ -22,6 +22,7 @@ from batchrun.results.identity import (
     agreement_of,
     changed_parts,
     changed_settings,
+    changed_text,
     has_agreed,
     has_changed,
     may_be_other_input,
@@ -316,6 +317,7 @@ def test_a_setting_that_the_version_before_did_not_have_has_changed_only_where_i
     assert changed_settings(recorded, job(model={"num_samples": 2})) == ["model.num_samples"]
     assert changed_parts(recorded, job(), ORIGIN) == ["the version of batchrun"]
     assert changed_parts(recorded, job(), {**ORIGIN, "job": "of older"}) == []
+    assert changed_text(recorded, job(), {**ORIGIN, "job": "of older"}) == "the job or the input may have changed"
     assert changed_parts(recorded, job(), {**ORIGIN, "input": "x"}) == ["the input"]
 
 

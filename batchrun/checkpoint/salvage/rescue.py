@@ -27,6 +27,7 @@ from batchrun.checkpoint.facts import (
     JOB,
     OF_PLACES,
     ORIGIN,
+    SALVAGED,
     SALVAGED_BATCHES,
     SPENT_TOKENS,
     SPENT_USD,
@@ -210,6 +211,7 @@ class _Rescue:
     def _write_facts(self, spent: dict[Fact[float], float]) -> None:
         self._job()  # drops what is not a job
         facts = {name: value for name, value in self._facts.items() if name not in _FORGOTTEN}
+        facts[SALVAGED.name] = SALVAGED.encoded(True)
         if JOB.name not in facts:
             self.notices.append("its job is lost; run the job again to fit its answers to it")
         if (changed := self._outcomes.changed_text()) is not None:

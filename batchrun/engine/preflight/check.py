@@ -38,7 +38,7 @@ from batchrun.job.sections import Job
 from batchrun.prompts.judge_template import check_judge
 from batchrun.prompts.source import Entry, Source
 from batchrun.records import summed
-from batchrun.results.identity import agreement_of, changed_parts, has_agreed, origin_of
+from batchrun.results.identity import agreement_of, changed_text, has_agreed, origin_of
 from batchrun.results.row_scorers import check_evaluation
 
 
@@ -262,7 +262,7 @@ def _compared(
         reusable.drop(checkpoint.settled_requests())
         return left, None, None
     reusable.only(foreseen.new_rows)
-    changed = changed_parts(checkpoint, job, origin, is_other_stdin=is_other_stdin)
+    changed = changed_text(checkpoint, job, origin, is_other_stdin=is_other_stdin)
     question = replace_question(foreseen.change, changed, job)
     refusal = None if question is None else f"{question}; {replace_cure(job, foreseen.change)}"
     return left, change_text(foreseen.change, changed), refusal
