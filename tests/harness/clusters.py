@@ -45,6 +45,8 @@ class Cluster:
     """How much longer the workers of some places take."""
     lost: float = 0.0
     """Share of the answers that get lost: the call has to be repeated."""
+    broken: float = 0.0
+    """Share of the calls that fail at the driver while the worker still makes the exchange: they are repeated too."""
     seed: int = 1
     own: Sequence[Any] = ()
     """The endpoints of the nodes, one of each place; empty where all send to the same."""
@@ -219,6 +221,7 @@ class InProcess:
         self._reached.set()
         self._death = asyncio.Event()
         self._making: asyncio.Task[Word] | None = None
+        self._abandoned: list[asyncio.Task[Word]] = []  # exchanges whose answers nobody waits for
 
     @property
     def is_cut_off(self) -> bool:
@@ -261,7 +264,12 @@ class InProcess:
     async def _exchange(self, orders: Orders) -> Word:
         await self._travel()
         assert self.worker is not None
-        word = unpack_word(pack_word(await self.worker.exchange(unpack_orders(pack_orders(orders)))))
+        made = asyncio.ensure_future(self.worker.exchange(unpack_orders(pack_orders(orders))))
+        if self._cluster.chance.random() < self._cluster.broken:
+            self._abandoned.append(made)
+            await self._travel()
+            raise WorkerUnavailable
+        word = unpack_word(pack_word(await made))
         await self._travel()
         if self._cluster.chance.random() < self._cluster.lost:
             raise WorkerUnavailable

@@ -7,7 +7,7 @@ which shows that it has arrived: a call may be repeated.
 import asyncio
 import time
 from collections.abc import AsyncIterator, Callable, Iterable, Mapping, Sequence
-from typing import Protocol
+from typing import Any, Protocol
 from uuid import uuid4
 
 from batchrun.endpoint.pool.budget import Budget
@@ -95,7 +95,7 @@ class Worker:
         self._outbox = Outbox()
         self._events: list[Event] = []
         self._number = 0
-        self._last_word: Word | None = None
+        self._making: asyncio.Future[Word] | None = None  # the last exchange; its word is kept until the next
 
     @property
     def in_flight(self) -> int:
@@ -116,16 +116,22 @@ class Worker:
         return self.incarnation
 
     async def exchange(self, orders: Orders) -> Word:
-        """Carry out orders, wait until there is something to report, and report it. Raises what the pool raised."""
+        """Carry out orders, wait until there is something to report, and report it. Raises what the pool raised.
+
+        A call that failed on its way is repeated, also while this exchange is still being made. It is made once.
+        """
         self._renew()
-        if orders.number == self._number and self._last_word is not None:
-            return self._last_word
-        self._number = orders.number
-        self._obey(orders)
-        await self._wait(orders.ship_s)
+        if orders.number > self._number:
+            self._number = orders.number
+            self._obey(orders)
+            self._making = asyncio.ensure_future(self._made(orders.ship_s))
+        assert self._making is not None
+        return await asyncio.shield(self._making)
+
+    async def _made(self, ship_s: float) -> Word:
+        await self._wait(ship_s)
         self._renew()
-        self._last_word = self._word()
-        return self._last_word
+        return self._word()
 
     def _renew(self) -> None:
         """Note a call, or the end of its wait; give up all slots if that was late: others may have them meanwhile.
@@ -144,8 +150,10 @@ class Worker:
 
     async def end(self) -> None:
         """Give up what is in flight."""
-        self._task.cancel()
-        await asyncio.wait([self._task])
+        tasks: list[asyncio.Future[Any]] = [self._task, *([self._making] if self._making else [])]
+        for task in tasks:
+            task.cancel()
+        await asyncio.wait(tasks)
 
     def _obey(self, orders: Orders) -> None:
         self._pool.note_abroad(orders.abroad)

@@ -77,6 +77,16 @@ def test_answers_that_get_lost_are_asked_for_again_and_count_once() -> None:
     assert sum(each.answered for each in cluster.driver.workers) == 2_000
 
 
+def test_calls_that_fail_while_the_worker_still_makes_the_exchange_lose_no_outcome() -> None:
+    """Such a call is repeated. It was answered with the word before, and the one being made went to nobody."""
+    endpoint = Endpoint(lambda now_s: 50, lognormal(0.3))
+    cluster = Cluster(endpoint, broken=0.1)
+    cluster.run(2_000)
+    assert rows_of(cluster) == list(range(2_000))
+    assert endpoint.accepted == 2_000
+    assert cluster.driver.leases.dropped == 0
+
+
 def test_a_worker_has_no_outcome_for_longer_than_a_tenth_of_a_second() -> None:
     """It would take that with it when it dies: three messages of at most 15 ms, and 50 ms for which it collects."""
     cluster = Cluster(Endpoint(lambda now_s: 40, lognormal(0.3)), lag_s=0.010)

@@ -56,6 +56,31 @@ def test_a_worker_that_stood_still_in_an_exchange_sends_nothing_until_it_is_give
     assert (sent_after > 0) == (slots > 0)
 
 
+def test_an_exchange_is_made_once_however_often_its_call_arrives() -> None:
+    """While it is being made, when it was made, and when the next one was: its rows are sent once."""
+    endpoint = Endpoint(lambda now_s: 1_000, lognormal(0.3))
+
+    async def main() -> None:
+        worker = Cluster(endpoint).new_worker()
+        await worker.begin()
+        await asyncio.sleep(0)  # the pool starts
+        await worker.exchange(orders(1, [], 0))
+        second = orders(2, requests(5), 20)
+        calls = [asyncio.ensure_future(worker.exchange(second))]
+        await asyncio.sleep(0.01)
+        calls += [asyncio.ensure_future(worker.exchange(second))]
+        calls[0].cancel()
+        word = await calls[1]
+        assert (word.number, len(shipped(word))) == (2, 1)
+        assert await worker.exchange(second) is word
+        third = await worker.exchange(orders(3, [], 0))
+        assert await worker.exchange(second) is third  # nobody waits for it any more
+        await worker.end()
+
+    run_virtually(main())
+    assert endpoint.accepted == 5
+
+
 def test_rows_that_travel_packed_are_sent_and_broken_ones_fail_at_the_worker() -> None:
     """All in one exchange or later ones; those that the pool has not taken yet count as fresh."""
     job = Job(input=Input(path=("in.jsonl",)), model=Model(names=("m",)))
