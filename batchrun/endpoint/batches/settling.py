@@ -13,8 +13,9 @@ from batchrun.endpoint.pool.replies import judge
 from batchrun.endpoint.pool.verdicts import ATTEMPT, EFFECTS, ForRow, ForRun, Verdict
 from batchrun.records import BY_BATCH, BatchLine, Outcome, Reply, RequestKind, Usage
 
-_LEAST_COST = ATTEMPT // 4
-"""What another round costs a line at least, also after a rejection that costs a single request nothing."""
+_OUTAGE_COST = ATTEMPT // 4
+"""What a round costs a line at most that a batch answered none in, until such rounds have cost an attempt: an outage is
+not the row's fault."""
 
 _ENOUGH_REFUSED = 10
 """Lines of a batch that must all be refused, and none answered, until the job and not its rows is taken to be wrong."""
@@ -49,6 +50,8 @@ class Rules(NamedTuple):
     """Returns which request a line is for; for which it was written where it is for none."""
     body_of: Callable[[BatchLine], bytes | None]
     """Returns the body that a line was sent with; None where it is not known any more."""
+    has_answers: bool
+    """Whether the batch has answered any line."""
 
 
 def settled(line: BatchLine, reply: Reply | None, rules: Rules, now_ms: int) -> Outcome | Again:
@@ -69,12 +72,21 @@ def settled(line: BatchLine, reply: Reply | None, rules: Rules, now_ms: int) -> 
     effect = EFFECTS[verdict.kind]
     if effect.row is ForRow.FAILED:
         return _outcome(line, reply, verdict, rules, now_ms)
-    spent = line.spent + max(effect.row.cost, _LEAST_COST)
+    spent = line.spent + _cost(line, effect.row, rules)
     throttled = line.throttled + (effect.row is ForRow.AGAIN_FREE)
     line = line._replace(spent=spent, throttled=throttled)
     if spent >= rules.max_attempts * ATTEMPT:
         return _outcome(line, reply, verdict, rules, now_ms)
     return Again(line, verdict.usage)
+
+
+def _cost(line: BatchLine, row: ForRow, rules: Rules) -> int:
+    """Return what a failure costs: an attempt, where others were answered, whatever a single request would pay.
+
+    A provider tries a line again for hours. So a round is much more than an attempt that comes late.
+    """
+    is_outage = row.cost < ATTEMPT and not rules.has_answers and line.spent < ATTEMPT
+    return _OUTAGE_COST if is_outage else ATTEMPT
 
 
 def missing(line: BatchLine, rules: Rules, now_ms: int) -> Outcome | Again:

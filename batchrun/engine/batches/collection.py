@@ -82,6 +82,7 @@ class Collector:
             self.repair,
             lambda line: self._asked(row, line),
             lambda line: sent.body_of(Place(*unpack(line.place))),
+            has_answers=state.completed > 0,
         )
         files, is_lost = await self._downloaded(row, state)
         result.refusal = await self._refusal(row, files, sent, len(lines))

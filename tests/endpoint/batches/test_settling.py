@@ -12,9 +12,9 @@ LINE = BatchLine(1, 7, 7, bytes(16), "theirs")
 SCHEMA = {"type": "object", "properties": {"a": {"type": "integer"}}, "required": ["a"]}
 
 
-def rules(repair: Repair | None = None) -> Rules:
+def rules(repair: Repair | None = None, *, has_answers: bool = True) -> Rules:
     body = b'{"model":"m","messages":[{"role":"user","content":"Hi"}]}'
-    return Rules("chat", 3, repair, lambda line: Asked(7, "m", 0, ""), lambda line: body)
+    return Rules("chat", 3, repair, lambda line: Asked(7, "m", 0, ""), lambda line: body, has_answers)
 
 
 def reply(status: int, body: object) -> Reply:
@@ -45,13 +45,29 @@ def test_a_refusal_of_the_row_is_final() -> None:
     assert (outcome.kind, outcome.http_status) == ("bad_request", 400)
 
 
-@pytest.mark.parametrize(("status", "rounds"), [(500, 3), (429, 12)])
-def test_what_may_pass_is_sent_again_until_its_attempts_are_spent(status: int, rounds: int) -> None:
-    """A rejection costs a single request nothing; in a batch it costs a quarter of an attempt, so that rounds end."""
+@pytest.mark.parametrize(
+    ("statuses", "has_answers", "rounds"),
+    [
+        ((500, 429, 425, 503, 529), True, 3),
+        ((500,), False, 3),
+        ((429, 425, 503, 529), False, 6),
+    ],
+    ids=["others are answered", "outage", "overload"],
+)
+def test_what_may_pass_is_sent_again_in_as_many_batches_as_a_row_has_attempts(
+    statuses: tuple[int, ...], has_answers: bool, rounds: int
+) -> None:
+    """An overload costs a single request a quarter of an attempt, a rejection nothing; a batch takes hours."""
+    for status in statuses:
+        assert _rounds(status, has_answers=has_answers) == rounds
+
+
+def _rounds(status: int, *, has_answers: bool) -> int:
     line, count = LINE, 0
-    while isinstance(became := settled(line, error(status), rules(), 5), Again):
+    while isinstance(became := settled(line, error(status), rules(has_answers=has_answers), 5), Again):
         line, count = became.line, count + 1
-    assert count + 1 == became.attempts == rounds
+    assert count + 1 == became.attempts
+    return count + 1
 
 
 def test_a_line_that_was_not_run_costs_nothing() -> None:
