@@ -14,6 +14,7 @@ from batchrun.answers.scores.scorers import NamedFunction
 from batchrun.checkpoint.salvage.rescue import Salvaged, recover
 from batchrun.checkpoint.salvage.swap import kept_name
 from batchrun.checkpoint.salvage.totals import Lost
+from batchrun.cli.memory import keep_buffers
 from batchrun.cli.scorer import scorer_option
 from batchrun.cli.texts import evaluation_lines
 from batchrun.engine.threads import in_thread
@@ -96,6 +97,7 @@ def export_command(
         is_schemaless=schema == _NO_SCHEMA,
         scorer=scorer,
     )
+    keep_buffers()
     if salvage:
         salvaged = recover(run, made_from_it=[RESULTS])
         for line in ["the checkpoint is sound: nothing to salvage"] if salvaged is None else _salvage_lines(salvaged):

@@ -1,9 +1,5 @@
 """Runs a command, and turns each error into one message and an exit code."""
 
-import contextlib
-import ctypes
-import gc
-import os
 import sys
 import tempfile
 import traceback
@@ -12,6 +8,7 @@ import click
 
 from batchrun import __version__
 from batchrun.cli import cli
+from batchrun.cli.memory import take_little
 from batchrun.cli.pandas_import import spare_pandas
 from batchrun.cli.standard_streams import open_closed_streams, protect_streams
 from batchrun.cli.suggestions import explained
@@ -20,18 +17,13 @@ from batchrun.errors import BatchrunError
 _UNEXPECTED = 70
 """Exit code after an unexpected error. Source: sysexits.h, `EX_SOFTWARE`. Python's own would be 1."""
 
-_M_MMAP_THRESHOLD = -3
-"""Source: glibc, malloc.h."""
-
-_GIVEN_BACK_BYTES = 128 * 1024
-"""From this size on, memory goes back to the system as soon as it is freed. It is the value that glibc begins with."""
-
 
 def run_program() -> int:
     """Run the command of this process and return its exit code."""
     open_closed_streams()
     protect_streams()
-    _tune()
+    take_little()
+    spare_pandas()
     return run(sys.argv[1:])
 
 
@@ -60,18 +52,6 @@ def _run(arguments: list[str]) -> int:
         click.echo(shown.format_message())
         return 0
     return result if isinstance(result, int) else 0
-
-
-def _tune() -> None:
-    """Set options of the whole process. Only the command line does this: as a library, batchrun leaves them alone."""
-    # Rows are tuples, freed by counting. Looking for cycles among them every 700 costs an eighth of an export's time.
-    gc.set_threshold(50_000, 20, 50)
-    # Arrow's own allocators keep freed memory: an export of 200,000 rows peaks at 208 MiB, with the system's at 140.
-    os.environ.setdefault("ARROW_DEFAULT_MEMORY_POOL", "system")
-    # glibc would raise this to the largest buffer that was freed, and keep what is smaller: 8 MiB at a run's peak.
-    with contextlib.suppress(AttributeError):  # other systems have no such option
-        ctypes.CDLL(None).mallopt(_M_MMAP_THRESHOLD, _GIVEN_BACK_BYTES)
-    spare_pandas()
 
 
 def _report_unexpected(error: Exception) -> int:
