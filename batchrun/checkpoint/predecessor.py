@@ -1,7 +1,8 @@
 """Sets the checkpoint of a run aside that starts over: its answers were paid for, so it is kept under another name.
 
 A power cut may keep one change of a name and lose the next. So what a killed run has left in the log goes into the file
-first: then one rename takes all of it.
+first: then one rename takes all of it. The log of a damaged checkpoint stays as it is. It gets its second name before
+the file is renamed, and loses its first one after that: so each file always has its log by its side.
 """
 
 import sqlite3
@@ -13,6 +14,7 @@ from typing import NamedTuple
 
 from batchrun.checkpoint import in_flight
 from batchrun.checkpoint.salvage.examine import examine
+from batchrun.checkpoint.salvage.swap import has_content, name_again
 from batchrun.checkpoint.tables import FILE_NAME, LOGS
 from batchrun.errors import RunDirectoryError
 from batchrun.storage.force import force_names
@@ -27,6 +29,12 @@ class SetAside(NamedTuple):
     note: bytes
     """What was noted to be in flight; empty when nothing was noted."""
 
+    @property
+    def names(self) -> list[str]:
+        """The names of its files: with its log, where it has one."""
+        files = (self.kept.with_name(self.kept.name + suffix) for suffix in ("", *LOGS[:2]))
+        return [file.name for file in files if file.exists()]
+
     def put_back(self) -> None:
         """Give it its old name again, in place of the new one: the run was refused before it sent anything.
 
@@ -39,8 +47,7 @@ class SetAside(NamedTuple):
             (self.directory / in_flight.FILE_NAME).unlink(missing_ok=True)
             if self.note:
                 (self.directory / in_flight.FILE_NAME).write_bytes(self.note)
-            for suffix in (*LOGS, ""):  # the file last: it is never without its log
-                _rename(self.kept.with_name(self.kept.name + suffix), self.directory / (FILE_NAME + suffix))
+            _move(self.kept, self.directory / FILE_NAME)
 
 
 def set_aside(directory: Path) -> SetAside | None:
@@ -60,8 +67,7 @@ def set_aside(directory: Path) -> SetAside | None:
     _move_log_into(directory / FILE_NAME)
     with _writing(directory):
         noted = note.read_bytes() if note.exists() else b""
-        for suffix in ("", *LOGS):
-            _rename(directory / (FILE_NAME + suffix), kept.with_name(kept.name + suffix))
+        _move(directory / FILE_NAME, kept)
         note.unlink(missing_ok=True)  # it belongs to that checkpoint
         force_names(directory)  # before a new file has this name
     return SetAside(directory, kept, noted)
@@ -79,9 +85,19 @@ def _move_log_into(path: Path) -> None:
         force_names(path.parent)
 
 
-def _rename(old: Path, new: Path) -> None:
+def _move(old: Path, new: Path) -> None:
+    """Rename a checkpoint. After a crash at any moment it has one of the two names, and its log with it."""
+    logs = [suffix for suffix in LOGS[:2] if has_content(old.with_name(old.name + suffix))]
+    for suffix in logs:
+        name_again(old.with_name(old.name + suffix), new.with_name(new.name + suffix))
+    if logs:
+        force_names(old.parent)
     if old.exists():
         old.replace(new)
+    if logs:
+        force_names(old.parent)
+    for suffix in LOGS:
+        old.with_name(old.name + suffix).unlink(missing_ok=True)
 
 
 @contextmanager

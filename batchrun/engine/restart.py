@@ -58,7 +58,7 @@ def restart(job: Job, agree: Agree) -> Restart | None:
     judged = set_aside(job.run_directory / JUDGE)
     if replaced is None:
         return None
-    kept = f"note: the run starts over; its old checkpoint is kept as {replaced.kept.name}"
+    kept = f"note: the run starts over; its old checkpoint is kept as {' and '.join(replaced.names)}"
     spent = _uncounted(job, used)
     return Restart(
         replaced, judged, f"{kept}, and what that has used ({spent}) does not count for the cap" if spent else kept

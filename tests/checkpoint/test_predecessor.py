@@ -1,8 +1,12 @@
 """A checkpoint that is set aside is whole, and can be put back."""
 
+import contextlib
+import os
 import shutil
 from pathlib import Path
+from typing import Any
 
+import pytest
 from harness.checkpoints import answer, log_kept, outcomes_in, requests, settle
 
 from batchrun.checkpoint import facts
@@ -66,3 +70,52 @@ def test_what_a_killed_run_has_left_in_the_log_is_in_the_file(tmp_path: Path) ->
     assert [path.name for path in killed.glob(f"*{FILE_NAME}*")] == [kept.kept.name]
     kept.kept.rename(killed / FILE_NAME)
     assert [each.row for each in outcomes_in(killed)] == [0, 1]
+
+
+class _CrashError(Exception):
+    """The machine stops."""
+
+
+FILES = (FILE_NAME, f"{FILE_NAME}-wal")
+KEPT = tuple(f"before-restart.{name}" for name in FILES)
+
+
+@pytest.mark.parametrize("is_put_back", [False, True])
+@pytest.mark.parametrize("step", range(6))
+def test_a_damaged_checkpoint_is_never_without_its_log(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, step: int, is_put_back: bool
+) -> None:
+    """Whatever change of a name is the last one before a crash; one of the two names always has both."""
+    for name, content in zip(FILES, (b"damaged", b"log"), strict=True):
+        (tmp_path / name).write_bytes(content)
+    done = set_aside(tmp_path) if is_put_back else None
+    left = step
+
+    def crashing(change: Any) -> Any:
+        def run(*arguments: Any, **options: Any) -> Any:
+            nonlocal left
+            if left == 0:
+                raise _CrashError
+            left -= 1
+            return change(*arguments, **options)
+
+        return run
+
+    with monkeypatch.context() as patched:
+        for kind, name in ((os, "link"), (Path, "replace"), (Path, "unlink")):
+            patched.setattr(kind, name, crashing(getattr(kind, name)))
+        with contextlib.suppress(_CrashError):
+            set_aside(tmp_path) if done is None else done.put_back()
+    names = [each for each in (FILES, KEPT) if (tmp_path / each[0]).exists()]
+    assert names
+    for file, log in names:
+        assert ((tmp_path / file).read_bytes(), (tmp_path / log).read_bytes()) == (b"damaged", b"log")
+
+
+def test_the_log_of_a_damaged_checkpoint_is_named_and_found_with_it(tmp_path: Path) -> None:
+    for name, content in zip(FILES, (b"damaged", b"log"), strict=True):
+        (tmp_path / name).write_bytes(content)
+    kept = set_aside(tmp_path)
+    assert kept is not None
+    assert tuple(kept.names) == KEPT
+    assert {path.name for path in tmp_path.iterdir()} == {*KEPT}

@@ -30,7 +30,7 @@ def damaged_files(directory: Path) -> Damaged:
     """Return where the damaged file of a directory is to be read: in its place, or where it was kept before a crash."""
     path = directory / FILE_NAME
     log = path.with_name(path.name + "-wal")
-    if path.exists() and not _has_content(log):
+    if path.exists() and not has_content(log):
         for kept in directory.glob(f"damaged.*{FILE_NAME}"):
             if filecmp.cmp(kept, path, shallow=False):
                 return Damaged(kept, kept.with_name(kept.name + "-wal"))
@@ -57,11 +57,11 @@ def put_in_place(directory: Path, new: Path, damaged: Damaged, made_from_it: Seq
     if damaged.file == path:
         kept = next(name for name in _names(directory) if not _is_taken(name, made_from_it))
         for name in made_from_it:
-            _name_again(directory / name, kept_name(kept, name))
+            name_again(directory / name, kept_name(kept, name))
         for suffix in ("-wal", "-journal"):  # before the file itself: so a kept file always has its log
-            if _has_content(directory / (FILE_NAME + suffix)):
-                _name_again(directory / (FILE_NAME + suffix), kept.with_name(kept.name + suffix))
-        _name_again(path, kept)
+            if has_content(directory / (FILE_NAME + suffix)):
+                name_again(directory / (FILE_NAME + suffix), kept.with_name(kept.name + suffix))
+        name_again(path, kept)
     _sync(new)
     _sync(directory)
     for suffix in LOGS:
@@ -89,11 +89,12 @@ def _is_taken(kept: Path, made_from_it: Sequence[str]) -> bool:
     return any(name.exists() for name in [*names, *(kept_name(kept, each) for each in made_from_it)])
 
 
-def _has_content(path: Path) -> bool:
+def has_content(path: Path) -> bool:
+    """Return whether there is a file that is not empty."""
     return path.exists() and path.stat().st_size > 0
 
 
-def _name_again(old: Path, new: Path) -> None:
+def name_again(old: Path, new: Path) -> None:
     """Give a file a second name; copy it if the file system has no hard links."""
     if not old.exists():
         return
