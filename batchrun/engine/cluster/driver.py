@@ -189,9 +189,21 @@ class Driver(Overview):
             node = self.endpoints.node_of(event.endpoint, post.handle.address)
             for reported in self._outages.passed_on(place, event, node):
                 self._listeners.on_event(reported)
+        self._end_unseen(post)
         self._neighbours.hear(place, word)
         self._close(post, word)
         self._note_flight()
+
+    def _end_unseen(self, post: Post) -> None:
+        """Report the end of an outage that only workers without a slot have not seen: they can send nothing to see it.
+
+        They would see it when the others leave them a slot, which may be at the end of the run.
+        """
+        for route in post.routes.values():
+            if self._outages.are_any and route.trouble is None:
+                for worker in route.idle:
+                    for reported in self._outages.left(worker, route.name):
+                        self._listeners.on_event(reported)
 
     def _close(self, post: Post, word: Word) -> None:
         """Close for all workers what one has closed; stop when nothing is left that can be answered."""

@@ -15,6 +15,11 @@ class Outages:
         self._lasted_s: dict[_Lane, float] = {}
         self._known: set[tuple[type[Event], str, str, str]] = set()  # what needs to be reported once
 
+    @property
+    def are_any(self) -> bool:
+        """Whether any worker finds a model away."""
+        return any(self._away.values())
+
     def passed_on(self, worker: int, event: Event, node: str = "") -> Iterator[Event]:
         """Yield what is reported of a worker's event: the first absence, the last return, other news once.
 
@@ -40,10 +45,16 @@ class Outages:
         else:
             yield event
 
-    def left(self, worker: int) -> Iterator[Event]:
-        """Yield what is reported when a worker is gone: if it was the last that found a model away, nobody does now."""
+    def left(self, worker: int, endpoint: str | None = None) -> Iterator[Event]:
+        """Yield what is reported when a worker is gone: if it was the last that found a model away, nobody does now.
+
+        Args:
+            worker: who.
+            endpoint: where it is gone from, since it has no slot there any more; None: from all.
+        """
         for lane in list(self._away):
-            yield from self._back(worker, lane, 0.0)
+            if endpoint is None or lane[0] == endpoint:
+                yield from self._back(worker, lane, 0.0)
 
     def _back(self, worker: int, lane: _Lane, after_s: float) -> Iterator[Event]:
         away = self._away.get(lane, {})

@@ -76,8 +76,14 @@ class SharedRoute:
     @property
     def _telling(self) -> list[RouteWord]:
         """The words of workers that can send there. One without a slot does not see whether others are answered."""
-        words = list(self._words.values())
-        return [word for word in words if word.allowance.slots or word.allowance.in_flight] or words
+        words, idle = self._words, self.idle
+        return [word for worker, word in words.items() if worker not in idle] or list(words.values())
+
+    @property
+    def idle(self) -> frozenset[int]:
+        """The workers that have no slot there, and nothing in flight."""
+        allowances = {worker: word.allowance for worker, word in self._words.items()}
+        return frozenset(worker for worker, each in allowances.items() if not (each.slots or each.in_flight))
 
     @property
     def lanes(self) -> list[LaneState]:

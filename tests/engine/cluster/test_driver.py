@@ -88,7 +88,7 @@ def test_calls_that_fail_while_the_worker_still_makes_the_exchange_lose_no_outco
 
 
 def test_a_worker_has_no_outcome_for_longer_than_a_tenth_of_a_second() -> None:
-    """It would take that with it when it dies: three messages of at most 15 ms, and 50 ms for which it collects."""
+    """It would take that with it when it dies: it collects for 70 ms, and a message takes at most 15 ms."""
     cluster = Cluster(Endpoint(lambda now_s: 40, lognormal(0.3)), lag_s=0.010)
     cluster.run(2_000)
     assert 0.05 < max(cluster.delays_s) < 0.1
@@ -269,6 +269,24 @@ def test_an_outage_is_shown_where_there_are_fewer_slots_than_workers() -> None:
 
     Cluster(endpoint).run(300, meanwhile=look)
     assert seen == [(None, False), ("connection: no connection", True), (None, False)]
+
+
+def test_the_end_of_an_outage_is_reported_where_some_workers_have_no_slot_to_see_it() -> None:
+    """The server comes back with fewer slots than there are workers. It was reported when the others left a slot."""
+    down = Fault("connection", "no connection", 0.001, was_sent=False)
+    limit = steps((0, 40), (25, 2))
+    endpoint = Endpoint(limit, lognormal(0.3), trouble=lambda now_s, body: down if 5 <= now_s < 25 else None)
+    resumed_s = []
+
+    def on_event(event: Event, driver: Driver) -> None:
+        if isinstance(event, Resumed):
+            resumed_s.append(asyncio.get_running_loop().time())
+
+    cluster = Cluster(endpoint, on_event=on_event)
+    cluster.run(900)
+    assert cluster.ended_s > 60
+    assert [25 < each < 32 for each in resumed_s] == [True]
+    assert sum(isinstance(event, Paused) for event in cluster.events) == 1
 
 
 def test_a_pause_is_reported_while_its_probe_is_under_way() -> None:
