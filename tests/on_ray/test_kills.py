@@ -24,12 +24,16 @@ ROWS, SLOTS = 1_500, 40
 _LATEST_S = 1.0
 """How long before the death an answer that is lost may have been sent, on a machine too busy to run the worker."""
 
+_ARRIVES_S = 0.2
+"""How long after the death of its sender a request may be received: it was on its way, and the endpoint is busy too. No
+worker starts that fast in the place of a dead one."""
+
 _LATE = 0.01
 """Share of the lost answers that may be older than `GRACE_S`.
 
-It takes three messages and 50 ms until the driver has an answer: the word and the orders that are under way, the time
-for which a worker collects, and the next word. That is 0.1 s where a message takes 16 ms, and longer where a process
-waits for a processor.
+Until the driver has an answer, a worker collects for 70 ms, or until the word and the orders that are under way have
+arrived, if that takes longer; then the next word takes its way. That is 0.1 s where a message takes 20 ms, and longer
+where a process waits for a processor: with 30 ms, one answer in five is older (simulated).
 """
 
 
@@ -46,7 +50,8 @@ class Kill:
 
     def had(self, bought: Bought, within_s: float) -> bool:
         """Return whether a request was in flight there, or was answered that shortly before."""
-        was_there = bought.peer == self.peer and self.before_s < bought.received_s <= self.done_s
+        begins_s, ends_s = self.before_s + _ARRIVES_S, self.done_s + _ARRIVES_S
+        was_there = bought.peer == self.peer and begins_s < bought.received_s <= ends_s
         return was_there and bought.answered_s >= self.began_s - within_s
 
 
