@@ -22,9 +22,9 @@ _IMPORTED_LATER = (
 def main() -> None:
     """Import, then fork for each request, until the client is gone. In a fork, run the command instead."""
     connection = socket.socket(fileno=int(sys.argv[1]))
-    from batchrun.cli import program
+    from batchrun.cli.memory import take_little
 
-    program._tune()  # comes before the imports in a process of its own too
+    take_little()  # comes before the imports in a process of its own too
     for name in (*(f"batchrun.cli.{each}" for each in _COMMANDS), *_IMPORTED_LATER):
         importlib.import_module(name)
     gc.freeze()
