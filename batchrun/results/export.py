@@ -12,6 +12,7 @@ from batchrun.prompts.input.columns import InputColumns
 from batchrun.records import AnswerSource, ModelTotals, summed
 from batchrun.results.answers import AnswerReader
 from batchrun.results.columns import LostAnswer
+from batchrun.results.encodings import Encodings
 from batchrun.results.openai_batch import write_batch_files
 from batchrun.results.replace import Replacements, replacing_together, sweep
 from batchrun.results.run_directory import RESULTS, USAGE, stored_job
@@ -89,15 +90,14 @@ class _Run(StoredRun):
         """Write OpenAI's output and error files."""
         paths = [self.directory / name for name in self.view.names]
         reader, checkpoint = self.reader(), self.checkpoint
-        parameters = {} if self.job is None else self.job.model.parameters()
-        keeps_base64 = parameters.get("encoding_format") == "base64"
+        encodings = Encodings(self.job, self.directory, self.checkpoint, self.notices.append)
         with (
             replacing_together() as files,
             files.writing(paths[0]) as output,
             files.writing(paths[1]) as errors,
         ):
             outcomes, around = checkpoint.columns(), checkpoint.around
-            written = write_batch_files(output, errors, outcomes, reader, around, keeps_base64=keeps_base64)
+            written = write_batch_files(output, errors, outcomes, reader, around, asks_base64=encodings.asks_base64)
             self._check_rows(sum(written))
         return self._exported(paths, reader, [], None, [])
 

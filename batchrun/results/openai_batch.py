@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 import orjson
 
 from batchrun.answers.envelope import read_reply
-from batchrun.answers.kinds.embeddings import with_numbers
+from batchrun.answers.kinds.embeddings import is_plain, with_numbers
 from batchrun.answers.kinds.table import shape_of
 from batchrun.answers.raw_json import json_text
 from batchrun.records import OutcomeColumns
@@ -49,7 +49,7 @@ def write_batch_files(
     reader: AnswerReader,
     around: Callable[[OutcomeColumns], Sequence[tuple[bytes, bytes] | None]] | None = None,
     *,
-    keeps_base64: bool = False,
+    asks_base64: Callable[[int], bool] = lambda row: False,
 ) -> tuple[int, int]:
     """Write both files.
 
@@ -59,7 +59,7 @@ def write_batch_files(
         outcomes: by row, model and sample, in columns of any length.
         reader: decides which rows are completed.
         around: returns what the provider's own lines have around the bodies: their ids are kept.
-        keeps_base64: whether the job asks for vectors as base64; else they are numbers, however they travelled.
+        asks_base64: returns whether a row asks for vectors as base64; else they are numbers, however they travelled.
 
     Returns:
         The number of lines in each.
@@ -70,7 +70,7 @@ def write_batch_files(
             for line in _lines(reader.read(some).outcomes, None if around is None else around(some)):
                 count = count + 1 if line.row == last else 0
                 last = line.row
-                shown = _shown(line, keeps_base64=keeps_base64)
+                shown = _shown(line, asks_base64)
                 entry = _entry(line, shown, *_ids(line, f"batch_req_{line.row}_{count}"))
                 (answered if line.kind is None else refused).write(orjson.dumps(entry) + b"\n")
                 lines += 1
@@ -108,13 +108,13 @@ def _response(shown: _Shown, status: int, its_id: str, request_id: str | None) -
     return {"status_code": status, "request_id": request_id or shown.id or its_id, "body": shown.body}
 
 
-def _shown(line: _Line, *, keeps_base64: bool) -> _Shown:
+def _shown(line: _Line, asks_base64: Callable[[int], bool]) -> _Shown:
     """Return the body that is written of a row."""
     body, raw = _object(line.body or b"")
     if body is None:
         return _Shown(None, {"error": {"message": line.error, "type": line.kind, "param": None, "code": line.kind}})
     given_id = body.get("id")
-    numbers = None if keeps_base64 else with_numbers(body)
+    numbers = with_numbers(body) if is_plain(body) and not asks_base64(line.row) else None
     content = orjson.Fragment(raw.translate(_IN_ONE_LINE)) if numbers is None else numbers
     return _Shown(given_id if isinstance(given_id, str) else None, content)
 

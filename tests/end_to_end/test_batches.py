@@ -821,7 +821,7 @@ def test_batches_under_way_are_not_forgotten_by_a_salvage(
     finished = run(*BY_BATCH)
     assert finished.code == 0
     assert "the job or the input has changed" not in finished.stderr  # what it was made from is lost, no more
-    assert "the job or the input may have changed: reading the whole input" in finished.stderr
+    assert "the checkpoint was salvaged: reading the whole input" in finished.stderr
     assert books(endpoint)["created"] == 2
     assert_bought_once(endpoint)
     assert [row["custom_id"] for row in rows()] == [line["custom_id"] for line in lines]

@@ -94,6 +94,45 @@ def test_an_answer_of_several_lines_is_one_line_of_the_file(batchrun: Any) -> No
     assert line["response"]["body"] == answer
 
 
+def vector_rows(form: str) -> str:
+    """Write rows that ask for base64, for numbers, for nothing; return the path of their file."""
+    asked: list[dict[str, Any]] = [{"encoding_format": "base64"}, {"encoding_format": "float"}, {}]
+    if form == "batch lines":
+        head = {"method": "POST", "url": "/v1/embeddings"}
+        bodies = [{"model": MODELS[0], "input": "a", "dimensions": 4} | each for each in asked]
+        return write_rows(
+            "in.jsonl", *({"custom_id": str(row), **head, "body": body} for row, body in enumerate(bodies))
+        )
+    if form == "params":
+        return write_rows("in.jsonl", *({"input": "a", "params": {"dimensions": 4} | each} for each in asked))
+    texts = [json.dumps({"dimensions": 4} | each).replace('"', '""') for each in asked]
+    Path("in.csv").write_text("input,params\n" + "".join(f'a,"{text}"\n' for text in texts))
+    return "in.csv"
+
+
+@pytest.mark.parametrize("form", ["batch lines", "params", "csv"])
+@pytest.mark.parametrize(
+    ("flag", "forms"),
+    [((), [str, list, list]), (("--param", "encoding_format=base64"), [str] * 3)],
+    ids=["as the row asks", "as the flag asks"],
+)
+def test_vectors_are_exported_as_the_row_asks(
+    run: Any, batchrun: Any, form: str, flag: tuple[str, ...], forms: list[type]
+) -> None:
+    """Between endpoint and checkpoint all are base64, unless a row asks for numbers."""
+    path = vector_rows(form)
+    model = None if form == "batch lines" else MODELS[0]
+    kind = () if model is None else ("--kind", "embeddings")
+    assert run(path, *kind, *flag, model=model).code == 0
+    assert batchrun("export", "out", "--format", "openai").code == 0
+    vectors = [line["response"]["body"]["data"][0]["embedding"] for line in lines("results.openai.jsonl")]
+    assert [type(vector) for vector in vectors] == forms
+    Path(path).unlink()
+    done = batchrun("export", "out", "--format", "openai")
+    assert done.code == 0
+    assert ("vectors are numbers unless the job asks for base64" in done.stderr) == (not flag)
+
+
 def test_json_lines_have_the_columns_of_the_results(run: Any, batchrun: Any) -> None:
     """Each row is an object, with nested values. The file is next to results.parquet, which stays."""
     run(write_rows("in.jsonl", {"prompt": "ä", "tags": ["a"], "meta": {"n": None}}, {"prompt": "[[simulate: 400]]"}))

@@ -57,14 +57,21 @@ def test_every_row_has_one_line_with_a_unique_id(tmp_path: Path, outcome: Make) 
 
 
 @pytest.mark.parametrize("keeps_base64", [False, True])
-def test_vectors_are_numbers_unless_the_job_asks_for_base64(tmp_path: Path, outcome: Make, keeps_base64: bool) -> None:
+def test_vectors_are_numbers_unless_the_row_asks_for_base64(tmp_path: Path, outcome: Make, keeps_base64: bool) -> None:
     """Between endpoint and checkpoint they are base64 to be shorter, which nobody asked for."""
     text = base64.b64encode(struct.pack("<2f", 0.5, -2.0)).decode()
     vectors: list[Any] = [text, [0.25, 1]]
     bodies = [json.dumps({"id": "e", "data": [{"index": 0, "embedding": each}]}).encode() for each in vectors]
     outcomes = [outcome(row=row, custom_id="c", body=body) for row, body in enumerate(bodies)]
     paths = [tmp_path / "output", tmp_path / "errors"]
-    assert write_batch_files(*paths, [columns_of(outcomes)], AnswerReader(None), keeps_base64=keeps_base64) == (2, 0)
+    asked: list[int] = []
+
+    def asks_base64(row: int) -> bool:
+        asked.append(row)
+        return keeps_base64
+
+    assert write_batch_files(*paths, [columns_of(outcomes)], AnswerReader(None), asks_base64=asks_base64) == (2, 0)
+    assert asked == [0, 1]
     written = [json.loads(line)["response"] for line in paths[0].read_bytes().splitlines()]
     first = text if keeps_base64 else [0.5, -2.0]
     assert [each["body"]["data"] for each in written] == [
