@@ -1,6 +1,7 @@
 """The benchmarks run, with sizes too small to mean anything; `make bench` measures."""
 
 import math
+import subprocess
 import sys
 import time
 import urllib.error
@@ -9,6 +10,7 @@ from collections.abc import Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 from types import ModuleType
+from typing import Any
 
 import pyarrow.parquet as pq
 import pytest
@@ -17,8 +19,9 @@ from benchmarks.answers import ANSWER, REFUSAL
 from benchmarks.endpoint import SILENT, Endpoint, fast_endpoint
 from benchmarks.figures import Figure, find_before, keep, record
 from benchmarks.inputs import write_rows
-from benchmarks.process import program, started, use
+from benchmarks.process import batchrun, program, started, use
 from benchmarks.sizes import Sizes
+from harness import forks
 
 TINY = Sizes(
     rounds=1,
@@ -39,6 +42,15 @@ TINY = Sizes(
 )
 
 
+def forked(command: list[str], *, env: dict[str, str], **settings: Any) -> subprocess.Popen[Any]:
+    """Start a process; one of batchrun as a fork. It needs no path of the benchmarks."""
+    if command[:3] != batchrun():
+        return subprocess.Popen(command, env=env, **settings)
+    return forks.start(
+        command[3:], env={name: value for name, value in env.items() if name != "PYTHONPATH"}, **settings
+    )
+
+
 PARTS = (million, rows, embeddings, start, streaming, connections, short)
 
 
@@ -47,6 +59,7 @@ def measured(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[ModuleTy
     """All parts, measured at the same time and on any core: no test here looks at their durations."""
     with pytest.MonkeyPatch.context() as patched, ThreadPoolExecutor(len(PARTS)) as threads:
         patched.setattr("benchmarks.process._pin", lambda pid, core: None)
+        patched.setattr("benchmarks.process.popen", forked)
         yield {part: threads.submit(part.measure, TINY, tmp_path_factory.mktemp("part")) for part in PARTS}
 
 

@@ -16,6 +16,7 @@ import os
 import socket
 import subprocess
 import sys
+import threading
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -30,6 +31,10 @@ _BEFORE_PYTHON = {"LD_PRELOAD", "PYTHONPATH"}
 
 _AT_THE_START = ("LANG", "LC_", "PYTHON", "SSL_CERT_FILE")
 """Beginnings of the names of variables that are read when Python starts, or when the command line is imported."""
+
+
+_lock = threading.Lock()
+"""A test may start processes from several threads."""
 
 
 def start(arguments: Sequence[Any], *, env: Mapping[str, str], **settings: Any) -> subprocess.Popen[str]:
@@ -64,13 +69,14 @@ class _Fork(subprocess.Popen[str]):
             "starts_session": more[20],
         }
         streams = [given if given >= 0 else number for number, given in enumerate((pipes[0], pipes[3], pipes[5]))]
-        server = _server(_at_the_start(environment))
-        _adopt_orphans(True)
-        try:
-            socket.send_fds(server, [json.dumps(asked).encode()], streams)
-            self.pid = int(server.recv(20))
-        finally:
-            _adopt_orphans(False)
+        with _lock:
+            server = _server(_at_the_start(environment))
+            _adopt_orphans(True)
+            try:
+                socket.send_fds(server, [json.dumps(asked).encode()], streams)
+                self.pid = int(server.recv(20))
+            finally:
+                _adopt_orphans(False)
         self._child_created = True
         self._close_pipe_fds(*pipes)
 
