@@ -26,6 +26,10 @@ from batchrun.engine.threads import OwnThread
 from batchrun.errors import EndpointRefused, JobError
 from batchrun.job.sections import Job
 
+_JOINING_S = 15.0
+"""How long a run that was interrupted waits for a cluster that is being started: it takes 3 to 12 s, and where it is
+cut short, some of Ray's processes stay for minutes."""
+
 
 class RayTeam:
     """The workers of one run."""
@@ -50,11 +54,12 @@ class RayTeam:
         self._connection: Connection = self._joining.result()
 
     def close(self) -> None:
-        """Leave the cluster. One that is still being joined is not waited for: a second Ctrl-C ends a run at once."""
+        """Leave the cluster; if it is still being joined, as soon as it is, which is waited for only for a while."""
         leaving = self._thread.submit(self._opened.close)
         self._thread.end()
-        if self._joining is not None and self._joining.done():
-            leaving.result()
+        is_joined = self._joining is None or self._joining.done()
+        with contextlib.suppress(TimeoutError):
+            leaving.result(None if is_joined else _JOINING_S)
 
     @property
     def workers(self) -> int:

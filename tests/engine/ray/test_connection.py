@@ -154,24 +154,36 @@ def test_the_job_may_say_how_many_workers_there_are() -> None:
     assert team(cluster(NODE), workers=8).workers == 8
 
 
-@pytest.mark.parametrize("is_joined", [True, False])
-def test_a_cluster_that_is_still_being_joined_does_not_hold_up_a_run_that_ends(is_joined: bool, ray: Ray) -> None:
-    """The second Ctrl-C stops at once, it is promised. The cluster is left as soon as it is joined."""
-    may_join, is_left = threading.Event(), threading.Event()
-    ray.init = lambda **_: may_join.wait(10)  # type: ignore[assignment,method-assign]
-    ray.shutdown = is_left.set  # type: ignore[method-assign]
+@pytest.mark.parametrize("joins", ["at once", "soon", "late"])
+def test_a_cluster_that_is_still_being_joined_holds_up_a_run_that_ends_for_a_while_only(
+    joins: str, ray: Ray, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It is left when it is joined: a local one would leave processes behind. No thread of it keeps the process."""
+    may_join, begins, is_left = threading.Event(), threading.Event(), threading.Event()
+
+    def init(**_: Any) -> None:
+        begins.set()
+        assert threading.current_thread().daemon
+        assert may_join.wait(10)
+
+    monkeypatch.setattr("batchrun.engine.ray.team._JOINING_S", 0.1 if joins == "late" else 10.0)
+    ray.init, ray.shutdown = init, is_left.set  # type: ignore[method-assign]
     made = RayTeam(SimpleNamespace(engine=Engine(kind="ray", address="local")))  # type: ignore[arg-type]
     joining = threading.Thread(target=made.connect, args=(lambda text: None,))
-    if is_joined:
-        may_join.set()
     joining.start()
-    if is_joined:
+    assert begins.wait(10)
+    if joins == "at once":
+        may_join.set()
         joining.join(10)
+    timer = threading.Timer(0.1, may_join.set)
+    if joins == "soon":
+        timer.start()
     made.close()
-    assert is_left.is_set() == is_joined
+    assert is_left.is_set() == (joins != "late")
     may_join.set()
     assert is_left.wait(10)
     joining.join(10)
+    timer.cancel()
 
 
 def team(connection: Connection, **settings: Any) -> RayTeam:
