@@ -11,9 +11,8 @@ from typing import Any
 import orjson
 import pyarrow.parquet as pq
 import pytest
+from harness.by_batch import MODEL, files
 from harness.serving import serving_by
-
-MODEL = "meta-llama/Llama-3.1-8B-Instruct"
 
 BODIES = (
     rb'{"model": "%b", "messages": [{"role": "user", "content": "Gr\u00fc\u00dfe \ud83d\ude00 \/"}]}',
@@ -80,7 +79,7 @@ def test_a_batch_has_the_bytes_of_the_file(run: Any, endpoint: Any) -> None:
     endpoint.change(batch_validation_s=0.01)
     Path("in.jsonl").write_bytes(b"".join(LINES))
     assert run("in.jsonl", "--via", "batch", model=None).code == 0
-    [file] = endpoint._simulator._batches._files.all("batch")
+    [file] = files(endpoint)
     bodies = [line.partition(b'"body":')[2].removesuffix(b"}") for line in file.content.splitlines()]
     assert sorted(bodies) == expected()
     assert pq.read_table("out/results.parquet")["custom_id"].to_pylist() == ["0", "1", "2"]
@@ -94,7 +93,7 @@ def test_a_batch_of_embeddings_has_the_bytes_of_lines_that_state_how_vectors_tra
     head = b'{"custom_id": "a", "method": "POST", "url": "/v1/embeddings", "body": %b}\n'
     Path("in.jsonl").write_bytes(b"".join(head % body for body in bodies))
     assert run("in.jsonl", "--via", "batch", model=None).code == 0
-    [file] = endpoint._simulator._batches._files.all("batch")
+    [file] = files(endpoint)
     *stated, added = [line.partition(b'"body":')[2].removesuffix(b"}") for line in file.content.splitlines()]
     assert stated == bodies[:2]
     assert orjson.loads(added) == orjson.loads(bodies[2]) | {"encoding_format": "base64"}

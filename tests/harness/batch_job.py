@@ -11,10 +11,9 @@ from typing import Any
 
 import pyarrow.parquet as pq
 
+from harness.by_batch import MODEL
 from harness.forks import start
 from harness.ledger import Ledger
-
-MODEL = "meta-llama/Llama-3.1-8B-Instruct"
 
 _USD_PER_ROW = 0.003
 """About what a row can cost at most at the price below, in a batch."""

@@ -23,7 +23,6 @@ _AROUND = "what it tests is done before rows are sent, or when all are answered,
 _ELSEWHERE = "tests/on_ray has it for clusters"
 
 _MODULES = {
-    "test_batches": "batches are not sent by workers",
     "test_crash": _ELSEWHERE,
     "test_power": _ELSEWHERE,
     **dict.fromkeys(
@@ -38,6 +37,9 @@ _MODULES = {
 }
 """Modules of which that holds for all tests."""
 
+_FOLDERS = {"batches": "batches are not sent by workers"}
+"""The same for folders."""
+
 
 def with_engine(arguments: Sequence[str]) -> list[str]:
     """Return the arguments of a command; those of a run with the engine, unless they name one."""
@@ -50,7 +52,8 @@ def skip_local_only(items: Sequence[pytest.Item]) -> None:
     """Skip what makes no sense on a cluster, if the tests run on one."""
     for item in items if IS_RAY else ():
         mark = item.get_closest_marker(LOCAL_ONLY)
-        reason = _MODULES.get(item.path.stem) if mark is None else mark.args[0]
+        of_all = _MODULES.get(item.path.stem, _FOLDERS.get(item.path.parent.name))
+        reason = of_all if mark is None else mark.args[0]
         if reason is not None:
             item.add_marker(pytest.mark.skip(reason=reason))
 
