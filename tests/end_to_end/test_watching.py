@@ -74,9 +74,10 @@ def test_an_outage_is_seen_from_outside(spawn: Any, batchrun: Any, endpoint: Any
     assert pause is not None
     assert re.fullmatch(r"overloaded: .+", pause)
     assert live_figures(Path("out"))["paused"] == 1
-    status = batchrun("status", "out")
     since = r"paused    since \d{4}-\d\d-\d\d \d\d:\d\d, "
-    assert re.search(since + re.escape(pause) + r"; next probe at \d\d:\d\d:\d\d\n", status.stdout)
+    shows = re.compile(since + re.escape(pause) + r"; next probe at \d\d:\d\d:\d\d\n")
+    endpoint.wait(lambda: shows.search(batchrun("status", "out").stdout))  # there is none while it is being asked
+    status = batchrun("status", "out")
     assert "running   0 rows completed, 0 failed so far, of 20 (0 %) in " in status.stdout
     (shown,) = batchrun("status", "out", "--json").json["executions"][0]["pauses"]
     assert (shown["model"], shown["kind"], shown["ended_at"]) == (MODEL, "overloaded", None)
