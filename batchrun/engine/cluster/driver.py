@@ -28,6 +28,9 @@ from batchrun.engine.cluster.silence import stop_of
 from batchrun.engine.cluster.till import Till
 from batchrun.records import Stop
 
+_REPEAT_S = 0.01
+"""Time until a call that failed is repeated, at first: the answers that it should have brought grow old meanwhile."""
+
 
 class Driver(Overview):
     """Stands where a pool stands: requests in, outcomes out."""
@@ -156,13 +159,14 @@ class Driver(Overview):
     async def _exchanged(self, place: int, orders: Orders) -> Word:
         """Make an exchange, again and again until there is an answer."""
         post = self.posts[place]
-        post.asked_s = self._loop.time()
+        post.asked_s, again_s = self._loop.time(), _REPEAT_S
         while True:
             with contextlib.suppress(WorkerUnavailable):
                 word = await post.handle.exchange(orders)
                 post.asked_s = None
                 return word
-            await asyncio.sleep(AGAIN_S)
+            await asyncio.sleep(again_s)
+            again_s = min(2 * again_s, AGAIN_S)
 
     def _hear(self, place: int, word: Word) -> None:
         """Take a worker's word."""

@@ -87,6 +87,14 @@ def test_calls_that_fail_while_the_worker_still_makes_the_exchange_lose_no_outco
     assert cluster.driver.leases.dropped == 0
 
 
+@pytest.mark.parametrize("failures", [{"lost": 0.05}, {"broken": 0.05}])
+def test_a_call_that_fails_does_not_keep_outcomes_at_the_worker_for_long(failures: dict[str, float]) -> None:
+    """It is repeated at once: what a worker has that the driver has not is bought again if it dies."""
+    cluster = Cluster(Endpoint(lambda now_s: 50, lognormal(0.3)), **failures)  # type: ignore[arg-type]
+    cluster.run(2_000)
+    assert max(cluster.delays_s) < 0.13
+
+
 def test_a_worker_has_no_outcome_for_longer_than_a_tenth_of_a_second() -> None:
     """It would take that with it when it dies: it collects for 70 ms, and a message takes at most 15 ms."""
     cluster = Cluster(Endpoint(lambda now_s: 40, lognormal(0.3)), lag_s=0.010)
