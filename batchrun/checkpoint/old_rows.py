@@ -75,6 +75,8 @@ def _some(connection: sqlite3.Connection, packer: Packer, table: str, place: str
             packed, dictionary = body, None
         changes.append((packed, checksum(key, kind, error, status, packed), dictionary, number))
     after = int(rows[-1][0]) + 1
+    if after <= start:  # a damaged one: it would go on without end
+        raise sqlite3.DatabaseError("its rows are not in the order of their numbers")
     connection.execute("BEGIN IMMEDIATE")
     try:
         connection.executemany(f"UPDATE {table} SET body = ?, checksum = ?, dictionary = ? WHERE {place} = ?", changes)

@@ -15,7 +15,7 @@ from typing import NamedTuple, Self
 import orjson
 
 from batchrun.checkpoint.contents import Contents
-from batchrun.checkpoint.file import translated
+from batchrun.checkpoint.file import damaged, translated
 from batchrun.checkpoint.reader import Checkpoint, read_models
 from batchrun.checkpoint.sources import read_sources
 from batchrun.checkpoint.tables import OUTCOME_COLUMNS, unpack
@@ -203,6 +203,8 @@ class RunAnswers(Checkpoint):
                 columns = contents.columns([stored for _, *stored in found])
                 stated = zip((source for source, *_ in found), columns["http_status"], columns["body"], strict=True)
                 answers = dict(zip(columns["id"], stated, strict=True))
+                if not answers.keys() >= {number for *_, number in pairs}:
+                    raise damaged(self.path, "its rows are not in the order of their numbers")
                 listed = []
                 for place, key, label, number in pairs:
                     of, status, body = answers[number]

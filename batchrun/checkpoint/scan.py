@@ -8,6 +8,7 @@ differs are read once more, whole. If they are many, the next piece is read whol
 
 import sqlite3
 from collections.abc import Iterator, Mapping, Sequence
+from operator import lt
 from typing import Any
 
 import orjson
@@ -70,13 +71,19 @@ class Scan:
             first: the first id.
             end: the id after the last.
             is_failed: only failures.
+
+        Raises:
+            sqlite3.DatabaseError: their ids are not in order: a damaged one would have rows read again, without end.
         """
         failed = " AND kind IS NOT NULL" if is_failed else ""
         while (rows := self._rows(f"id >= ? AND id < ?{failed}", (first, end))) is not None:
             names, read = rows
             columns: dict[str, Sequence[Any]] = dict(zip(names, zip(*read, strict=True), strict=True))
+            ids = columns["id"]
+            if ids[0] < first or not all(map(lt, ids, ids[1:])):
+                raise sqlite3.DatabaseError("its rows are not in the order of their numbers")
             piece = self._piece(len(read), columns)
-            first = columns["id"][-1] + 1
+            first = ids[-1] + 1
             yield piece
 
     def _rows(self, wanted: str, bounds: tuple[int, int]) -> tuple[list[str], list[tuple[Any, ...]]] | None:

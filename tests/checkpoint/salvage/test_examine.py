@@ -24,6 +24,7 @@ from batchrun.checkpoint import file
 from batchrun.checkpoint.reader import Checkpoint
 from batchrun.checkpoint.salvage import examine
 from batchrun.checkpoint.salvage.examine import problem_of
+from batchrun.checkpoint.salvage.rescue import recover
 from batchrun.checkpoint.store import Store
 from batchrun.checkpoint.tables import FILE_NAME
 from batchrun.errors import DamagedError, InputError, RunDirectoryError
@@ -132,6 +133,27 @@ def test_impossible_values_are_reported(tmp_path: Path, statement: str, says: st
     changed(tmp_path / FILE_NAME, "DELETE FROM row_checksums", statement)
     with pytest.raises(DamagedError, match=says):
         read_all(tmp_path)
+
+
+def _as_varint(number: int) -> bytes:
+    """Return a number of 29 to 35 bits as SQLite stores it."""
+    return bytes(number >> shift & 0x7F | (0x80 if shift else 0) for shift in (28, 21, 14, 7, 0))
+
+
+@pytest.mark.parametrize("other", [20, 118])
+def test_a_row_whose_number_changed_does_not_have_rows_read_without_end(tmp_path: Path, other: int) -> None:
+    """The last one has a lower number now: those after that would be read again and again."""
+    make_checkpoint(tmp_path)
+    path = tmp_path / FILE_NAME
+    data, number = path.read_bytes(), _as_varint(119 << 24)
+    assert data.count(number) == 1
+    path.write_bytes(data.replace(number, _as_varint(other << 24)))
+    with pytest.raises(DamagedError, match=f"not in the order of their numbers.*batchrun export {tmp_path} --salvage"):
+        read_all(tmp_path)
+    found = recover(tmp_path)
+    assert found is not None
+    assert found.rows == 119
+    assert [each.row for each in read_all(tmp_path)] == [*range(119)]
 
 
 def test_an_answer_that_is_none_is_found_by_salvage(tmp_path: Path) -> None:
