@@ -157,9 +157,8 @@ def test_three_bad_rows_of_64_fail_alone(status: int) -> None:
     assert attempts(run) == server.received
 
 
-@pytest.mark.parametrize("status", [400, 413, 422])
+@pytest.mark.parametrize(("status", "rows"), [(400, 3_000), (400, 6_000), (413, 3_000), (422, 3_000)])
 @pytest.mark.parametrize(("most", "learned"), [(32, 32), (20, 16), (16, 16), (1, 1)])
-@pytest.mark.parametrize("rows", [3_000, 6_000])
 def test_how_many_rows_a_request_may_have_is_found_out_once(status: int, most: int, learned: int, rows: int) -> None:
     """However many rows there are, some of them bad: the bundles after that have as many."""
 

@@ -111,8 +111,7 @@ class Supervised:
         return send_all(self, rows, limit=Limit(100), **settings)  # type: ignore[arg-type]
 
 
-@pytest.mark.parametrize("seed", [1, 2])
-@pytest.mark.parametrize("rows", [100, 1_000])
+@pytest.mark.parametrize(("rows", "seed"), [(100, 1), (100, 2), (1_000, 1)])
 @pytest.mark.parametrize("after_s", [0.01, 0.3])
 @pytest.mark.parametrize(("down_s", "most"), [(0.3, 8), (1.5, 6), (5.0, 6)])
 @pytest.mark.parametrize("killers", [1, 3, 10])
