@@ -90,7 +90,7 @@ def endpoint() -> Iterator[Endpoint]:
 
     thread = threading.Thread(target=loop.run_until_complete, args=(main(),))
     thread.start()
-    assert ready.wait(10)
+    assert ready.wait(PATIENCE_S)
     yield served[0]
     loop.call_soon_threadsafe(stop.set)
     thread.join()

@@ -43,7 +43,7 @@ def serving(settings: Settings) -> Iterator[tuple[str, Ledger]]:
     thread = threading.Thread(target=loop.run_until_complete, args=(main(),))
     thread.start()
     try:
-        if not ready.wait(10):
+        if not ready.wait(50):  # a busy machine needs long for a thread too
             raise RuntimeError("the simulator does not start")
         yield urls[0], ledger
     finally:

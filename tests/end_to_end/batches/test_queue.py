@@ -1,6 +1,9 @@
 """Batches that a provider does not take for its queue or their size: nothing is bought twice, by its books."""
 
+import os
+import signal
 import time
+from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
@@ -9,8 +12,13 @@ from harness.by_batch import BY_BATCH, MANY, MODEL, assert_bought_once, books, s
 from harness.prompts import write_prompts, write_rows
 
 from batchrun.report.progress import line_text
-from batchrun.results.run_directory import CHECKPOINT
 from batchrun.results.state import figures_of
+
+
+def statuses(endpoint: Any) -> Counter[str]:
+    """Return how many batches that are not collected have each status; before the first, the checkpoint is empty."""
+    found = figures_of(Path("out")).batches if books(endpoint)["created"] else ()
+    return Counter(each.status for each in found or ())
 
 
 def test_a_full_queue_is_waited_for_with_smaller_batches(run: Any, endpoint: Any, monkeypatch: Any) -> None:
@@ -41,6 +49,24 @@ def test_batches_that_fill_the_queue_are_uploaded_once_and_created_again_in_its_
     assert_bought_once(endpoint)
 
 
+def test_batches_that_wait_for_room_are_created_by_the_next_command_from_the_files_that_are_there(
+    run: Any, endpoint: Any, when: Any
+) -> None:
+    """Interrupted, they are shown as not sent; nothing is uploaded again."""
+    endpoint.change(batch_tokens=200, batch_lines_per_s=1)
+    write_prompts(*MANY)
+    asked = (*BY_BATCH, "--batch-requests", 8)
+    when(lambda: statuses(endpoint) == {"in_progress": 1, "waiting": 4}, lambda: os.kill(os.getpid(), signal.SIGINT))
+    assert run(*asked).code == 130
+    assert statuses(endpoint) == {"in_progress": 1, "not_sent": 4}
+    endpoint.change(batch_lines_per_s=None)
+    finished = run(*asked)
+    assert finished.code == 0, finished.stderr
+    assert books(endpoint)["files"] == 5
+    assert (state()["batches"]["collected"], state()["batches"]["not_taken"]) == (5, 0)
+    assert_bought_once(endpoint)
+
+
 def test_a_model_whose_queue_is_too_small_does_not_wait_for_a_batch_of_another(
     run: Any, endpoint: Any, monkeypatch: Any
 ) -> None:
@@ -59,7 +85,7 @@ def test_a_model_whose_queue_is_too_small_does_not_wait_for_a_batch_of_another(
     def look() -> bool:
         try:
             for _ in range(100):
-                if Path("out", CHECKPOINT).exists() and is_each_under_way():
+                if books(endpoint)["created"] and is_each_under_way():
                     return True
                 time.sleep(0.1)
             return False
