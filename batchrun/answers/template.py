@@ -7,6 +7,7 @@ by chunk.
 """
 
 import re
+from io import BytesIO
 from operator import itemgetter
 from typing import Self
 
@@ -18,9 +19,6 @@ _TEXT = rb'"%b"\s*:\s*"((?:[^"\\]|\\.)*+)"'
 _BEGIN, _END = b"data: ", b"\n\n"
 """What stands before and after the data of an event, in the usual frame."""
 
-_END_BYTES = 3
-"""How much of the data stands before the end that events are split at: usually the brackets `}]}`."""
-
 
 class Template:
     """What the chunks of one stream have in common."""
@@ -30,12 +28,10 @@ class Template:
         self.index = index
         """Of the choice."""
         self.field = field
-        self._before = _BEGIN + before
-        # Short, and of characters that are rare in a chunk: it is found three times as fast as all that stands there.
-        self._end = after[-_END_BYTES:] + _END
-        self._after = after[:-_END_BYTES]
-        self._text = itemgetter(slice(len(self._before), -len(self._after)))
-        self._between = self._after + self._end + self._before
+        self._before, self._after = _BEGIN + before, after + _END
+        self._between = self._after + self._before
+        self._text = itemgetter(slice(len(self._before), -len(after) - 1))  # of a line, with its end
+        self._around_bytes = len(self._between)
 
     @classmethod
     def of(cls, data: bytes, index: int, field: str) -> Self | None:
@@ -48,7 +44,7 @@ class Template:
         """
         name = field.encode()
         found = re.search(_TEXT % re.escape(name), data)
-        if found is None or data.count(b'"%b"' % name) != 1 or b"\n" in data or len(data) - found.end(1) <= _END_BYTES:
+        if found is None or data.count(b'"%b"' % name) != 1 or b"\n" in data:
             return None
         return cls(data[: found.start(1)], data[found.end(1) :], index, field)
 
@@ -56,22 +52,30 @@ class Template:
         """Return the texts of the events at the beginning, as one, and what follows them; None if there are none."""
         if not data.startswith(self._before):
             return None
-        *events, rest = data.split(self._end)
-        texts = list(map(self._text, events))
-        if not data.startswith(b"".join((self._before, self._between.join(texts), self._after))):
-            alike = next((number for number, event in enumerate(events) if not self._fits(event)), len(events))
-            texts, rest = texts[:alike], self._end.join((*events[alike:], rest))
-        text = _joined(texts)
-        return None if text is None else (text, rest)
+        # Each second line is empty. They are found by `memchr`, which takes half the time of `split`.
+        lines = BytesIO(data).readlines()
+        texts = list(map(self._text, lines[: len(lines) // 2 * 2 : 2]))
+        if not self._is_all_of(texts, data):
+            events = zip(lines[::2], lines[1::2], strict=False)
+            alike = next((number for number, event in enumerate(events) if not self._fits(b"".join(event))), len(texts))
+            texts = texts[:alike]
+        joined = b"".join(texts)
+        text = _read(joined, texts)
+        return None if text is None else (text, data[len(joined) + len(texts) * self._around_bytes :])
+
+    def _is_all_of(self, texts: list[bytes], data: bytes) -> bool:
+        """Return whether events with these texts stand at the beginning."""
+        first_at = len(self._before)
+        inner = self._between.join(texts)
+        return data.startswith(inner, first_at) and data.startswith(self._after, first_at + len(inner))
 
     def _fits(self, event: bytes) -> bool:
-        is_long = len(event) >= len(self._before) + len(self._after)
+        is_long = len(event) >= self._around_bytes
         return is_long and event.startswith(self._before) and event.endswith(self._after)
 
 
-def _joined(texts: list[bytes]) -> str | None:
-    """Return the texts as one; None if there are none, or one of them is not what it seems to be."""
-    joined = b"".join(texts)
+def _read(joined: bytes, texts: list[bytes]) -> str | None:
+    """Return the texts, which are joined, as one; None if there are none, or one of them is not what it seems to be."""
     if not texts or (b"\\" in joined and b"\\\n" in b"\n".join((*texts, b""))):
         return None  # the quote after a backslash may be a part of the text
     try:

@@ -155,14 +155,15 @@ class Receiver(ResponseHandler):
 
     def data_received(self, data: bytes) -> None:
         """Take bytes; called for each piece that arrives."""
-        self.arrived_bytes += len(data)
+        arrived_bytes = self.arrived_bytes = self.arrived_bytes + len(data)
+        take = self._take  # read as an attribute, and then called: faster than looked up as a method
         try:
-            self._take(data)
+            take(data)
         except httptools.HttpParserUpgrade:
             self._end_with(None)
         except httptools.HttpParserError as error:
             self._take_again(data, error)
-        if self.arrived_bytes >= self._look_at:
+        if arrived_bytes >= self._look_at:
             self._note_unread()
 
     def _take_again(self, data: bytes, error: Exception) -> None:
@@ -182,12 +183,17 @@ class Receiver(ResponseHandler):
         """Take the end of the connection; some answers end with it."""
         if self._is_busy and not self.is_complete and self._broken is None:
             if not self.status:
-                self._broken = _broken_by(exc)
+                self._broken = (
+                    aiohttp.ClientOSError(*exc.args) if isinstance(exc, OSError) else aiohttp.ServerDisconnectedError()
+                )
             elif self._ends_with_connection:
                 self.is_complete = True
             else:
                 self._broken = aiohttp.ClientPayloadError()
         self._wake()
+        self._take = _ignore
+        if self.was_used:  # it has methods of this object, so both would be freed late: by the search for cycles
+            del self._parser_of_answers
         super().connection_lost(exc)
 
     @property
@@ -277,11 +283,6 @@ class Receiver(ResponseHandler):
         self._take = _ignore
         if self.transport is not None:
             self.transport.close()
-
-
-def _broken_by(error: BaseException | None) -> aiohttp.ClientError:
-    """Return the error of a connection that ended before an answer began."""
-    return aiohttp.ClientOSError(*error.args) if isinstance(error, OSError) else aiohttp.ServerDisconnectedError()
 
 
 def _ignore(data: bytes) -> None:

@@ -1,6 +1,8 @@
 """The receiving end of a connection: what is collected, and when the task that waits is woken."""
 
 import asyncio
+import gc
+import weakref
 from collections.abc import Awaitable, Callable
 from typing import Any
 
@@ -236,3 +238,24 @@ def test_a_frame_without_an_answer_in_it_ends(again: bytes) -> None:
         assert transport.is_closed
 
     receive(use)
+
+
+@pytest.mark.parametrize("is_used", [True, False])
+def test_a_lost_connection_is_freed_at_once(*, is_used: bool) -> None:
+    """It and its parser refer to each other, and the search for such cycles comes late."""
+
+    async def main() -> "weakref.ref[Receiver]":
+        receiver = Receiver(asyncio.get_running_loop())
+        receiver.connection_made(Transport())  # type: ignore[arg-type]
+        if is_used:
+            receiver.begin()
+            receiver.data_received(HEAD + chunk(b"a"))
+            assert await receiver.more() == b"a"
+        receiver.connection_lost(None)
+        return weakref.ref(receiver)
+
+    gc.disable()
+    try:
+        assert asyncio.run(main())() is None
+    finally:
+        gc.enable()
