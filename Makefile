@@ -7,10 +7,11 @@ PIP := $(RUN) -m pip install --quiet --disable-pip-version-check
 # Twice as many processes as CI has processors: most tests wait. A process without tests takes over half of what another
 # has left: otherwise one of them works alone at the end, for 100 s of 590.
 PYTEST := $(RUN) -m pytest -n 4 --dist worksteal
-# The end-to-end tests that also run on the wheel: every command, the report's page, and what starts other processes. Most
-# tests of publishing have an SDK of their own in the path of modules, in the place of the wheel.
+# The tests that also run on the wheel: every command, the report's page, and each process that batchrun starts. Most tests
+# of publishing have an SDK of their own in the path of modules, in the place of the wheel.
 PUBLISH := a_run_ends_normally_if_publishing_fails a_failed_publication_is_reported_even_with_quiet
-WHEEL := $(patsubst %,test_%.py,first_run commands run report elsewhere) $(PUBLISH:%=test_publish.py::test_%)
+WHEEL := test_packaging.py test_jobs.py $(patsubst %,end_to_end/test_%.py,first_run commands report) \
+  $(PUBLISH:%=end_to_end/test_publish.py::test_%) engine/test_row_counter.py storage/test_apart.py
 
 .PHONY: help demo test test-real test-model test-ray bench soak crash power format clean
 
@@ -45,7 +46,7 @@ test: .venv/.installed-dev  ## install, then check format, lint, types, import c
 # its processes where it is installed.
 # Safe path: otherwise `python -m` imports the sources in this folder. Absolute: some tests change the directory.
 	BATCHRUN_FROM_WHEEL=1 PYTHONSAFEPATH=1 PYTHONPATH="$(CURDIR)/build/wheel" \
-	  $(PYTEST) tests/test_packaging.py tests/test_jobs.py $(WHEEL:%=tests/end_to_end/%)
+	  $(PYTEST) $(WHEEL:%=tests/%)
 
 test-real: .venv/.installed-dev  ## install other projects' servers into .venv-real and run batchrun against them (5 min)
 	@$(RUN) tests/real/environments.py
