@@ -38,7 +38,7 @@ def rows_of(cluster: Cluster) -> list[int]:
 
 @pytest.mark.parametrize(
     ("slots", "rows", "least", "most_rejected"),
-    [(100, 15_000, 0.96, 0.005), (8, 1_500, 0.96, 0.01), (3, 600, 0.96, 0.01), (1, 100, 0.85, 0.1)],
+    [(100, 10_000, 0.96, 0.005), (8, 1_500, 0.96, 0.01), (3, 600, 0.96, 0.01), (1, 100, 0.85, 0.1)],
 )
 def test_workers_together_use_the_slots_of_a_hidden_limit(slots, rows, least, most_rejected) -> None:
     """Four workers, also where there are fewer slots than workers."""
