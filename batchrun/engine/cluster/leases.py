@@ -4,7 +4,7 @@ A row is leased to one worker at a time. When the worker is known to be dead, it
 An outcome of a row that is not leased to its worker comes too late, from before: it is dropped, so that no row is
 settled twice.
 
-A bundle is leased as what is in it. What comes back of one that a dead worker had is sent again by itself.
+A bundle is leased as what is in it. What comes back of one that a dead worker had travels together again.
 
 Rows of a model that is closed stay open: those that wait are dropped. What workers have of them may still be answered.
 """
@@ -14,6 +14,7 @@ from collections.abc import Callable, Collection, Iterable, Mapping
 
 from batchrun.checkpoint.tables import pack
 from batchrun.endpoint.pool.elsewhere import Danger, Left
+from batchrun.prompts.bundles import joined
 from batchrun.records import Outcome, PackedRow, Request
 
 Leased = Request | PackedRow
@@ -45,7 +46,7 @@ class Leases:
         self._queue: deque[Leased] = deque()
         self.waiting_bytes = 0
         """Size of the rows that no worker has."""
-        self._leased: dict[int, dict[int, Leased]] = {}  # by worker and id
+        self._leased: dict[int, dict[int, Leased]] = {}  # by worker and id; of a row in a bundle, the bundle
         self._left: dict[int, dict[int, Leased]] = {}  # that may stay open
         self._closed: set[str] = set()
         self.fallbacks: Mapping[str, str] = {}
@@ -135,8 +136,8 @@ class Leases:
         self.waiting_bytes -= sum(map(_size, taken))
         for request in taken:
             mine = (self._left if self._closed and self._may_stay_open(request) else self._leased)[worker]
-            for each in request.rows if isinstance(request, Request) else (request,):
-                mine[pack(each[0], self.models[each[1]], each[2])] = each
+            for each in request.rows:
+                mine[pack(each[0], self.models[each[1]], each[2])] = request
         return taken
 
     def _chosen(self, most: int, most_bytes: int, shunned: Collection[str]) -> list[Leased]:
@@ -172,9 +173,10 @@ class Leases:
     def hand_back(self, worker: int, left: Left) -> None:
         """Take back a row that a worker cannot send, to be leased again before all others."""
         key, number = (left.row, left.model, left.sample), pack(left.row, self.models[left.model], left.sample)
-        request = self._leased[worker].pop(number, None) or self._left[worker].pop(number, None)
-        if request is None or request.model in self._closed:
+        leased = self._leased[worker].pop(number, None) or self._left[worker].pop(number, None)
+        if leased is None or leased.model in self._closed:
             return
+        request = next(each for each in leased.rows if _key(each) == key)
         self._queue.appendleft(request)
         self.waiting_bytes += _size(request)
         if left.danger is not None:
@@ -189,7 +191,14 @@ class Leases:
     def leave(self, worker: int) -> None:
         """Take back the rows of a worker that is dead, to be leased again before all others."""
         rows = self._leased.pop(worker, {}) | self._left.pop(worker, {})
-        back = [request for request in rows.values() if request.model not in self._closed]
+        leased = {id(request): request for request in rows.values() if request.model not in self._closed}
+        back = [self._without_settled(request, rows) for request in leased.values()]
         self._queue.extendleft(reversed(back))
         self.waiting_bytes += sum(map(_size, back))
-        self.put_back += len(back)
+        self.put_back += sum(len(request.rows) for request in back)
+
+    def _without_settled(self, leased: Leased, open_ids: Collection[int]) -> Leased:
+        """Return what was leased, without the rows of a bundle that are not open any more."""
+        if not isinstance(leased, Request) or all(self.id_of(each) in open_ids for each in leased.rows):
+            return leased
+        return joined([each for each in leased.rows if self.id_of(each) in open_ids])

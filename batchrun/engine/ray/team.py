@@ -39,6 +39,7 @@ class RayTeam:
         self._opened = contextlib.ExitStack()
         self._thread = OwnThread("batchrun-ray")  # Ray's own processes end with the thread that has started them
         self._joining: Future[Connection] | None = None
+        self._say: Callable[[str], None] = lambda text: None
         self._most_workers: float = inf
 
     def connect(self, say: Callable[[str], None]) -> None:
@@ -50,6 +51,7 @@ class RayTeam:
         Raises:
             JobError: Ray is not installed, or the cluster cannot be joined.
         """
+        self._say = say
         self._joining = self._thread.submit(lambda: self._opened.enter_context(connected(self._job.engine, say)))
         self._connection: Connection = self._joining.result()
 
@@ -58,6 +60,10 @@ class RayTeam:
         leaving = self._thread.submit(self._opened.close)
         self._thread.end()
         is_joined = self._joining is None or self._joining.done()
+        if not is_joined:
+            self._say(
+                f"stopping: waiting for Ray to start, for at most {_JOINING_S:g} s; a second Ctrl-C stops at once"
+            )
         with contextlib.suppress(TimeoutError):
             leaving.result(None if is_joined else _JOINING_S)
 

@@ -2,7 +2,9 @@
 
 from harness.runs import requests
 
+from batchrun.endpoint.pool.elsewhere import Left
 from batchrun.engine.cluster.leases import Leases
+from batchrun.prompts.bundles import joined
 from batchrun.records import Request
 
 
@@ -27,17 +29,45 @@ def test_each_row_of_a_bundle_is_settled_by_its_own_outcome() -> None:
     assert leases.dropped == 0
 
 
-def test_rows_of_a_bundle_that_a_dead_worker_had_come_back_one_by_one() -> None:
-    """Those that were settled do not; they come before all others, in order."""
+def test_a_bundle_that_a_dead_worker_had_comes_back_as_one() -> None:
+    """It comes before all others. Its rows would be as many requests, which a rate and a limit let through slowly."""
     rows, leases = requests(5), Leases()
     for worker in range(2):
         leases.join(worker)
     leases.extend([bundled(rows[:4]), rows[4]])
     leases.take(0, 1, 1_000)
-    leases.settle(0, [leases.id_of(rows[1])])
     leases.leave(0)
-    assert leases.put_back == 3
-    assert leases.take(1, 10, 1_000) == [rows[0], rows[2], rows[3], rows[4]]
+    assert leases.put_back == 4
+    assert leases.waiting_bytes == len(b"all") + len(rows[4].body)
+    assert leases.take(1, 10, 1_000) == [bundled(rows[:4]), rows[4]]
+    assert leases.leased == 5
+
+
+def test_rows_of_a_bundle_that_are_settled_do_not_come_back_with_it() -> None:
+    """The others travel together, or one alone, as they would have without these."""
+    rows = [row._replace(body=b'{"model":"m"}') for row in requests(5)]
+    for settled in ([1], [0, 2, 3]):
+        leases = Leases()
+        for worker in range(2):
+            leases.join(worker)
+        leases.extend([bundled(rows[:4]), rows[4]])
+        leases.take(0, 1, 1_000)
+        leases.settle(0, [leases.id_of(rows[number]) for number in settled])
+        leases.leave(0)
+        left = [row for number, row in enumerate(rows[:4]) if number not in settled]
+        assert leases.put_back == len(left)
+        assert leases.take(1, 10, 1_000) == [joined(left), rows[4]]
+
+
+def test_a_row_of_a_bundle_that_a_worker_cannot_send_comes_back_alone() -> None:
+    """The rest of the bundle stays with the worker."""
+    rows, leases = requests(3), Leases()
+    leases.join(0)
+    leases.extend([bundled(rows)])
+    leases.take(0, 1, 1_000)
+    leases.hand_back(0, Left(rows[1].row, rows[1].model, rows[1].sample, danger=None))
+    assert (leases.waiting, leases.leased) == (1, 2)
+    assert leases.take(0, 1, 1_000) == [rows[1]]
 
 
 def test_an_outcome_of_a_row_that_another_worker_has_is_dropped() -> None:

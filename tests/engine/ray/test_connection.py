@@ -158,7 +158,11 @@ def test_the_job_may_say_how_many_workers_there_are() -> None:
 def test_a_cluster_that_is_still_being_joined_holds_up_a_run_that_ends_for_a_while_only(
     joins: str, ray: Ray, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """It is left when it is joined: a local one would leave processes behind. No thread of it keeps the process."""
+    """It is left when it is joined: a local one would leave processes behind. No thread of it keeps the process.
+
+    It prints what it waits for: after Ctrl-C the user would see nothing for seconds.
+    """
+    printed: list[str] = []
     may_join, begins, is_left = threading.Event(), threading.Event(), threading.Event()
 
     def init(**_: Any) -> None:
@@ -169,7 +173,7 @@ def test_a_cluster_that_is_still_being_joined_holds_up_a_run_that_ends_for_a_whi
     monkeypatch.setattr("batchrun.engine.ray.team._JOINING_S", 0.1 if joins == "late" else 10.0)
     ray.init, ray.shutdown = init, is_left.set  # type: ignore[method-assign]
     made = RayTeam(SimpleNamespace(engine=Engine(kind="ray", address="local")))  # type: ignore[arg-type]
-    joining = threading.Thread(target=made.connect, args=(lambda text: None,))
+    joining = threading.Thread(target=made.connect, args=(printed.append,))
     joining.start()
     assert begins.wait(10)
     if joins == "at once":
@@ -180,6 +184,8 @@ def test_a_cluster_that_is_still_being_joined_holds_up_a_run_that_ends_for_a_whi
         timer.start()
     made.close()
     assert is_left.is_set() == (joins != "late")
+    waits = ["stopping: waiting for Ray to start, for at most 10 s; a second Ctrl-C stops at once"]
+    assert printed[1:] == {"at once": [], "soon": waits, "late": [waits[0].replace("10 s", "0.1 s")]}[joins]
     may_join.set()
     assert is_left.wait(10)
     joining.join(10)
