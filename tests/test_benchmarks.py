@@ -70,7 +70,7 @@ def test_every_part_returns_its_figures(part, measured) -> None:
     figures = measured[part].result()
     assert len({figure.name for figure in figures}) == len(figures) >= 5
     assert [figure for figure in figures if not math.isfinite(figure.value)] == []
-    assert [each for each in figures if each.value <= 0 and each.name != streaming.OVER_FLOOR] == []
+    assert [each for each in figures if each.value <= 0 and each.name not in streaming.NOT_POSITIVE] == []
 
 
 def test_the_instructions_of_a_row_or_token_are_the_difference_between_many_and_few(

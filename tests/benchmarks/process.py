@@ -33,6 +33,10 @@ class Used:
     wall_s: float
     peak_bytes: int
     stdout: bytes
+    waits: int
+    """How often it waited for something: a process that reads sockets does so once it has read all that came."""
+    reads: int
+    """Calls of `read`, of files and sockets; 0 if the system does not count them."""
 
 
 def use(
@@ -58,6 +62,7 @@ def use(
     with tempfile.TemporaryFile() as stdout:
         began_s = time.monotonic()
         with started(command, scratch, stdout=stdout.fileno(), core=core, deadline_s=deadline_s) as process:
+            reads = _reads_at_end(process.pid)
             _, status, usage = os.wait4(process.pid, 0)
             wall_s = time.monotonic() - began_s
             process.returncode = os.waitstatus_to_exitcode(status)
@@ -68,7 +73,17 @@ def use(
             f"exit {process.returncode} of {' '.join(command)}\n{output[-2000:].decode(errors='replace')}"
         )
     unit_bytes = 1 if sys.platform == "darwin" else 1024
-    return Used(usage.ru_utime + usage.ru_stime, wall_s, usage.ru_maxrss * unit_bytes, output)
+    cpu_s, peak_bytes = usage.ru_utime + usage.ru_stime, usage.ru_maxrss * unit_bytes
+    return Used(cpu_s, wall_s, peak_bytes, output, usage.ru_nvcsw, reads)
+
+
+def _reads_at_end(pid: int) -> int:
+    """Wait for the end of a child without taking its status; return how often it has called `read`."""
+    if not Path("/proc/self/io").exists():
+        return 0
+    os.waitid(os.P_PID, pid, os.WEXITED | os.WNOWAIT)
+    lines = Path(f"/proc/{pid}/io").read_text().splitlines()
+    return next(int(line.split()[1]) for line in lines if line.startswith("syscr:"))
 
 
 @contextlib.contextmanager
