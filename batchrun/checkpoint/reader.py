@@ -88,6 +88,8 @@ class Checkpoint:
         self._skips_damaged = skips_damaged
         self.left_out: set[int] = set()
         """The ids of those that were left out."""
+        self.last_sample = 0
+        """The highest number of a sample among what `columns` has read."""
 
     def __enter__(self) -> Self:
         self._connection = connect(self.path, read_only=True)
@@ -284,6 +286,7 @@ class Checkpoint:
 
     def _placed(self, columns: OutcomeColumns, models: dict[int, str]) -> OutcomeColumns:
         rows_of, models_of, samples_of = unpack_all(columns.pop("id"))
+        self.last_sample = max(self.last_sample, *samples_of)
         try:
             columns |= {"row": rows_of, "model": [models[number] for number in models_of], "sample": samples_of}
         except KeyError as unknown:

@@ -7,6 +7,7 @@ from batchrun.checkpoint import facts
 from batchrun.checkpoint.batch_tables import has_lines
 from batchrun.checkpoint.changes import Change, adapt, forget_failed, has_retired
 from batchrun.checkpoint.facts import Known
+from batchrun.checkpoint.places import are_misplaced
 from batchrun.checkpoint.store import Store
 from batchrun.endpoint.advice import place_of
 from batchrun.errors import JobError
@@ -33,6 +34,7 @@ _BATCH_CURE = (
     "undo the edit, and run again to collect them, or with --cancel to end them; or add --yes to go on with the edit"
 )
 _JUDGE_CURE = "add --yes to buy these judgments; the answers stay"
+_MISPLACED = "the number of an answer changed on the disk"
 ENDPOINT_CURE = "add --yes to keep these answers, or use another -o DIR"
 
 
@@ -100,7 +102,8 @@ def fit(
 ) -> bool:
     """Make the outcomes in the checkpoint those of this job and this input.
 
-    The whole input is read first, but only when the job or the input has changed since the last execution.
+    The whole input is read first, but only when the job or the input has changed since the last execution, or an
+    answer stands where the run has no request.
 
     Args:
         store: open, not started.
@@ -119,10 +122,10 @@ def fit(
     if (rows := rows_of(store, job, source.files)) is not None:
         source.expect(rows)
     is_other_stdin = source.is_other_stdin and bool(store.totals)
-    if is_other_stdin or may_not_fit(
-        store, origin, has_outcomes=_has_answers(store), has_retired=lambda: has_retired(store)
-    ):
-        changed = changed_text(store, job, origin, is_other_stdin=is_other_stdin)
+    is_edited = may_not_fit(store, origin, has_outcomes=_has_answers(store), has_retired=lambda: has_retired(store))
+    if is_other_stdin or is_edited or _are_misplaced(store, job, None if "rows" in origin else rows):
+        is_known = is_other_stdin or is_edited
+        changed = changed_text(store, job, origin, is_other_stdin=is_other_stdin) if is_known else _MISPLACED
         say(f"{changed}: reading the whole input to see which answers still fit")
         adapt(
             store,
@@ -136,6 +139,11 @@ def fit(
         say(f"when the last execution ended, {_sent_text(store)}; sending again")
     store.expect(job.per_row)
     return bool(origin["input"])
+
+
+def _are_misplaced(store: Store, job: Job, rows: int | None) -> bool:
+    with store.using() as connection:
+        return are_misplaced(connection, store.path, job.model.num_samples, rows)
 
 
 def _sent_text(store: Store) -> str:

@@ -32,6 +32,8 @@ from batchrun.results.writer import (
 _MOST_WIDE = 1_000
 """Most models times samples in one row: tools that read the file cannot cope with more columns."""
 
+_OTHER_SAMPLE = "an answer has the number of a sample that the job does not have; run the job again to put it right"
+
 
 class Exported(NamedTuple):
     """What an export wrote and found."""
@@ -144,6 +146,8 @@ class _Run(StoredRun):
     def _note(self, table: Table) -> None:
         if table.results.dropped:
             self.notices.append(f"answers whose rows the input no longer has are left out: {table.results.dropped:,}")
+        if self.job is not None and self.checkpoint.last_sample >= self.job.model.num_samples:
+            self.notices.append(_OTHER_SAMPLE)
         if self.checkpoint.left_out:
             self.notices.append(left_out_text(self.checkpoint.left_out, self.directory))
         self.notices += table.evaluated.notices

@@ -203,6 +203,43 @@ def test_answers_with_wrong_row_numbers_are_assigned_to_their_rows(
     assert without_times(results()) == without_times(finished)
 
 
+@pytest.mark.parametrize(
+    ("settings", "moved"),
+    [
+        ([], "id = (239 << 24) + (16 << 24) WHERE id >> 24 = 239"),
+        ([], "id = id + 1 WHERE id >> 24 = 50"),
+        ([], "id = id + (1 << 16) WHERE id >> 24 = 50"),
+        (["--num-samples", "2"], "id = id + 2 WHERE id >> 24 = 50 AND id & 1"),
+    ],
+    ids=["row", "sample", "model", "sample of several"],
+)
+def test_an_answer_whose_number_changed_gets_its_place_back_and_nothing_is_sent(
+    run: Any, endpoint: Any, settings: list[str], moved: str
+) -> None:
+    """These numbers are in order, and as many as before: nothing else notices them."""
+    assert run(write_prompts(*map(str, range(ROWS))), *settings).code == 0
+    received, before = endpoint.stats.received, results()
+    with closing(sqlite3.connect(CHECKPOINT)) as connection, connection:
+        assert connection.execute(f"UPDATE outcomes SET {moved}").rowcount == 1
+    done = run("in.jsonl", *settings)
+    assert done.code == 0
+    assert "the number of an answer changed on the disk: reading the whole input" in done.stderr
+    assert endpoint.stats.received == received
+    assert results() == before
+    assert "the number of an answer" not in run("in.jsonl", *settings).stderr
+
+
+def test_an_export_names_an_answer_with_a_sample_that_the_job_does_not_have(
+    run: Any, batchrun: Any, finished: Any
+) -> None:
+    with closing(sqlite3.connect(CHECKPOINT)) as connection, connection:
+        connection.execute("UPDATE outcomes SET id = id + 1 WHERE id >> 24 = 50")
+    assert "the number of a sample that the job does not have; run the job again" in batchrun("export", "out").stderr
+    assert run("in.jsonl").code == 0
+    assert results() == finished
+    assert not batchrun("export", "out").stderr.count("the job does not have")
+
+
 def test_a_letter_that_changed_in_an_answer_is_noticed_and_its_row_alone_is_sent_again(
     run: Any, batchrun: Any, endpoint: Any, finished: Any
 ) -> None:
