@@ -70,7 +70,8 @@ def remove_others(directory: Path, numbers: Collection[int]) -> None:
 
 def remove_files(directory: Path, number: int) -> None:
     """Remove all files of a batch; the note first, without which the others say nothing."""
-    of_batch = (_note_file(directory, number), key_file(directory, number), input_file(directory, number))
+    note = _note_file(directory, number)
+    of_batch = (note, _partial(note), key_file(directory, number), input_file(directory, number))
     for path in (*of_batch, *output_files(directory, number)):
         path.unlink(missing_ok=True)
 
@@ -81,9 +82,11 @@ def remove_folder(directory: Path) -> None:
     Not before: another thread may be about to open a file in it.
     """
     folder = directory / FOLDER
+    of_run = {folder / _RUN, _partial(folder / _RUN)}
     with contextlib.suppress(OSError):  # it is not empty, or not there
-        if [path.name for path in folder.iterdir()] == [_RUN]:
-            (folder / _RUN).unlink()
+        if of_run.issuperset(folder.iterdir()):
+            for path in of_run:
+                path.unlink(missing_ok=True)
         folder.rmdir()
 
 
@@ -113,8 +116,13 @@ def noted_run(directory: Path) -> Mapping[str, Any]:
     return _read(directory / FOLDER / _RUN)
 
 
+def _partial(path: Path) -> Path:
+    """Return where a file is written first; a kill or a power cut may leave it there."""
+    return path.with_name(f"{path.name}.part")
+
+
 def _write(path: Path, values: Mapping[str, Any]) -> None:
-    partial = path.with_name(f"{path.name}.part")
+    partial = _partial(path)
     try:
         with partial.open("wb") as file:
             file.write(orjson.dumps(dict(values)))
