@@ -221,15 +221,19 @@ def _join(ray: Any, origin: str, address: str) -> None:
 
 
 def _knock(address: str) -> None:
-    """Ask the head of a cluster who it is; raises what Ray raises where it does not answer.
+    """Ask the head of a cluster who it is; raises what Ray raises where it does not answer, or has other versions.
 
-    `ray.init` would try for longer, and not raise that a token is missing. Where a version has no such class, nothing
-    is asked.
+    `ray.init` would try for longer, and not raise that a token is missing; between some versions it finds no folder
+    after 40 s, and does not say why. Where a version has no such class or function, nothing is asked.
     """
-    with contextlib.suppress(ImportError, TypeError):
+    with contextlib.suppress(ImportError, TypeError, AttributeError):
         from ray._raylet import GcsClient  # type: ignore[attr-defined]  # Ray has no types for it
 
-        GcsClient(address=address)
+        head = GcsClient(address=address)
+        from ray._common.usage.usage_lib import get_cluster_metadata
+        from ray._private.utils import check_version_info
+
+        check_version_info(get_cluster_metadata(head), address)
 
 
 def _why_not_joined(origin: str, address: str, reason: str) -> str:

@@ -9,6 +9,7 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
+import orjson
 import pytest
 
 from batchrun.engine.ray import connection, head
@@ -19,6 +20,8 @@ from batchrun.errors import JobError
 from batchrun.job.engine import Engine
 from batchrun.job.limits import Limits
 from batchrun.job.sections import Input, Job
+
+KNOCK = connection._knock
 
 
 class Ray:
@@ -147,6 +150,29 @@ def test_nodes_that_join_later_get_no_worker_where_rates_are_split() -> None:
     stub.known = stub.known * 2
     lookout._look()
     assert made.workers == 2
+
+
+@pytest.mark.parametrize("version", ["2.1.0", None])
+def test_a_cluster_with_another_version_is_refused_before_ray_tries_to_join_it(
+    version: str | None, ray: Ray, listening: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Ray fails after 40 s between some versions, and does not say why."""
+    raylet = pytest.importorskip("ray._raylet", reason="Ray is not installed")
+    utils = pytest.importorskip("ray._private.utils")
+    of_ray, of_python = utils.compute_version_info()
+    known = {"ray_version": version or of_ray, "python_version": of_python}
+    head = SimpleNamespace(internal_kv_get=lambda *_, **__: orjson.dumps(known))
+    monkeypatch.setattr(raylet, "GcsClient", lambda *, address: head)
+    monkeypatch.setattr(connection, "_knock", KNOCK)
+    if version is None:
+        joined(listening)
+        assert ray.joined == [listening]
+        return
+    assert refusal(listening) == (
+        f"engine.address: the cluster at {listening} has Ray 2.1.0 on Python {of_python}, and this machine "
+        f"Ray {of_ray} on Python {of_python}; install the same versions here"
+    )
+    assert ray.joined == []
 
 
 def test_the_job_may_say_how_many_workers_there_are() -> None:
