@@ -74,6 +74,7 @@ def test_the_server_gets_the_bytes_of_the_file(batchrun: Any, server: Any, name:
     assert sorted(came) == expected()
 
 
+@pytest.mark.local_only("batches are not sent by workers")
 def test_a_batch_has_the_bytes_of_the_file(run: Any, endpoint: Any) -> None:
     """Under labels of our own, and results under the user's."""
     endpoint.change(batch_validation_s=0.01)

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import pyarrow.parquet as pq
+import pytest
 
 MODEL = "meta-llama/Llama-3.1-8B-Instruct"
 
@@ -25,6 +26,7 @@ def test_a_hidden_limit_is_found_and_no_row_is_lost(run: Any, endpoint: Any) -> 
     assert pq.read_metadata("out/results.parquet").num_rows == 600
 
 
+@pytest.mark.local_only("workers do not start at the same moment")
 def test_the_next_run_starts_near_the_limit(run: Any, endpoint: Any) -> None:
     """Even in another run directory: it uses all slots immediately."""
     endpoint.change(latency_s=0.05, latency_sigma=0, concurrency_limit=32)

@@ -151,6 +151,7 @@ def test_a_resumed_run_shows_the_same_bound_of_its_cost_while_it_runs(spawn: Any
     path = job(endpoint)
     process = spawn("run", path, "--max-cost", 20, "-c", 10)
     endpoint.wait(lambda: endpoint.stats.answered >= 12)
+    endpoint.wait(lambda: batchrun("status", "out", "--json").json["completed"] > 0)
     process.kill()
     process.wait()
     before = batchrun("status", "out", "--json").json

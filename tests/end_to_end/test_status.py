@@ -283,7 +283,7 @@ def test_a_signal_is_named_in_the_history(spawn: Any, batchrun: Any, endpoint: A
     endpoint.change(latency_s=0.1)
     write_prompts(*map(str, range(100)))
     process = spawn("run", "in.jsonl", "-m", MODEL, "--base-url", endpoint.base_url, "-o", "out", "-c", "4")
-    endpoint.wait(lambda: endpoint.stats.answered >= 4)
+    endpoint.wait(lambda: endpoint.stats.answered >= 4 and endpoint.stats.in_flight > 0)
     process.send_signal(signal.SIGTERM)
     assert process.wait(10) == 143
     assert "; SIGTERM: the answers in flight were kept\n" in batchrun("status", "out").stdout
