@@ -86,6 +86,7 @@ def test_a_batch_has_the_bytes_of_the_file(run: Any, endpoint: Any) -> None:
     assert pq.read_table("out/results.parquet")["custom_id"].to_pylist() == ["0", "1", "2"]
 
 
+@pytest.mark.local_only("batches are not sent by workers")
 def test_a_batch_of_embeddings_has_the_bytes_of_lines_that_state_how_vectors_travel(run: Any, endpoint: Any) -> None:
     """The others ask for base64: an answer is a quarter as long then."""
     endpoint.change(batch_validation_s=0.01)
