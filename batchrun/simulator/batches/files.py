@@ -69,5 +69,5 @@ class Files:
 
     def all(self, purpose: str | None, owner: str | None = None) -> list[File]:
         """Return all files of a purpose and of an account, or of any; the newest first."""
-        files = (each for each in reversed(self._files.values()) if owner in (None, each.owner))
+        files = (each for each in reversed([*self._files.values()]) if owner in (None, each.owner))
         return [each for each in files if purpose in (None, each.purpose)]
