@@ -3,7 +3,7 @@
 import os
 import sqlite3
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from pathlib import Path
 
 from batchrun.checkpoint import migrations, row_checksums
@@ -127,6 +127,13 @@ def _reading_mode(path: Path) -> str:
     if os.access(path, os.W_OK) and os.access(path.parent, os.W_OK):
         return "rw"
     return "ro" if path.with_name(path.name + "-shm").exists() else "ro&immutable=1"
+
+
+def is_older(path: Path) -> bool:
+    """Return whether a checkpoint has an older version: only a run brings it up to date."""
+    with translated(path), closing(sqlite3.connect(f"{path.absolute().as_uri()}?mode=ro", uri=True)) as connection:
+        (version,) = connection.execute("PRAGMA user_version").fetchone()
+    return bool(version < VERSION)
 
 
 def create(connection: sqlite3.Connection, page_bytes: int = PAGE_BYTES) -> None:

@@ -6,8 +6,10 @@ from pathlib import Path
 from typing import Any
 
 from batchrun.answers.scores.scorers import NamedFunction
+from batchrun.checkpoint.file import is_older
 from batchrun.checkpoint.lock import DirectoryLock
 from batchrun.checkpoint.reader import Checkpoint, Failures
+from batchrun.checkpoint.tables import FILE_NAME
 from batchrun.errors import RunDirectoryError
 from batchrun.records import AnswerSource, ModelTotals
 from batchrun.results.export import Exported, export
@@ -39,7 +41,7 @@ def refresh(directory: Path, scorer: NamedFunction | None = None) -> Exported:
 def rebuild(directory: Path, view: View) -> Exported:
     """Return what `export` returns, and always write; the next `refresh` need not, unless something changes.
 
-    That holds where no other process has the run directory at the end.
+    That holds where no other process has the run directory at the end, and the checkpoint has this version.
 
     Args:
         directory: of the run; the caller does not have its lock.
@@ -54,7 +56,8 @@ def rebuild(directory: Path, view: View) -> Exported:
     now, _ = _made_of(directory)
     exported = export(directory)
     with suppress(RunDirectoryError), DirectoryLock(directory):
-        _stamp(directory, now, exported)
+        if not is_older(directory / FILE_NAME):
+            _stamp(directory, now, exported)
     return exported
 
 

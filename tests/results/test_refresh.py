@@ -2,7 +2,9 @@
 
 import os
 import shutil
+import sqlite3
 from collections.abc import Callable
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +17,7 @@ from batchrun.checkpoint import facts
 from batchrun.checkpoint.changes import forget_failed
 from batchrun.checkpoint.lock import DirectoryLock
 from batchrun.checkpoint.store import Store
+from batchrun.checkpoint.tables import FILE_NAME
 from batchrun.errors import RunDirectoryError
 from batchrun.records import Outcome, Usage
 from batchrun.results import refresh as refresh_module
@@ -81,6 +84,16 @@ def test_a_rebuild_leaves_a_directory_alone_that_another_process_has(monkeypatch
     with DirectoryLock(OUT):
         rebuild(OUT, View())
     assert refreshed(monkeypatch)[1]
+
+
+def test_a_rebuild_leaves_a_checkpoint_of_an_older_version_as_it_is() -> None:
+    """Otherwise the version that made it could not read it any more."""
+    with closing(sqlite3.connect(OUT / FILE_NAME)) as connection:
+        connection.executescript("DROP TABLE row_checksums; PRAGMA user_version = 7;")
+    before = (OUT / FILE_NAME).read_bytes()
+    rebuild(OUT, View())
+    assert RESULTS.exists()
+    assert (OUT / FILE_NAME).read_bytes() == before
 
 
 def test_they_are_fresh_for_everybody_who_reads_them() -> None:
