@@ -2,6 +2,7 @@
 
 import re
 from dataclasses import dataclass
+from typing import Any
 
 from batchrun.job.settings import Section, SettingError, number, one_of, setting, text, whole
 
@@ -11,6 +12,17 @@ OF_RAY = ("address", "workers")
 _CLIENT = "ray://"
 _WORDS = ("auto", "local")
 """What Ray takes in the place of an address: the cluster that was started on this machine, or a new one."""
+
+
+_LEAST_PROCESSORS = 0.0001
+"""Source: Ray 2.60, which counts processors in parts of this size."""
+
+
+def _processors(value: Any) -> float:
+    processors: float = number(at_least=0)(value)
+    if 0 < processors < _LEAST_PROCESSORS:
+        raise ValueError(f"must be 0, or at least {_LEAST_PROCESSORS:g}")
+    return processors
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -26,7 +38,7 @@ class Engine(Section):
     )
     workers: int | None = setting(None, "number of workers", whole(1), shown="one on each node")
     connections_per_worker: int = setting(1000, "most requests that one worker has in flight", whole(1))
-    cpus_per_worker: float = setting(1, "processors that Ray reserves for a worker", number(at_least=0))
+    cpus_per_worker: float = setting(1, "processors that Ray reserves for a worker", _processors)
 
     def __post_init__(self) -> None:
         super(Engine, self).__post_init__()

@@ -41,6 +41,18 @@ def test_an_address_is_host_and_port(address: str, place: tuple[str, int] | None
     assert Engine(kind="ray", address=address).address == address
 
 
+@pytest.mark.parametrize("processors", [0, 0.0001, 0.25, 1.5, 64])
+def test_a_worker_may_need_a_part_of_a_processor(processors: float) -> None:
+    """Or none."""
+    assert Engine(kind="ray", cpus_per_worker=processors).cpus_per_worker == processors
+
+
+def test_a_part_of_a_processor_that_ray_does_not_know_is_refused() -> None:
+    """Ray would raise when the first worker starts."""
+    with pytest.raises(SettingError, match=r"must be 0, or at least 0\.0001"):
+        Engine(kind="ray", cpus_per_worker=0.00001)
+
+
 @pytest.mark.parametrize(
     "address",
     [

@@ -132,7 +132,7 @@ class Driver(Overview):
         for route in post.routes.values():
             route.leave(place)
         self._neighbours.leave(place)
-        for reported in self._outages.left(place):
+        for reported in self._outages.left(place, self._loop.time()):
             self._listeners.on_event(reported)
         self.leases.leave(place)
         for sharer in post.sharers:
@@ -191,7 +191,7 @@ class Driver(Overview):
                 self.stop(reason)
         for event in word.events:
             node = self.endpoints.node_of(event.endpoint, post.handle.address)
-            for reported in self._outages.passed_on(place, event, node):
+            for reported in self._outages.passed_on(place, event, now_s, node):
                 self._listeners.on_event(reported)
         self._end_unseen(post)
         self._neighbours.hear(place, word)
@@ -206,7 +206,7 @@ class Driver(Overview):
         for route in post.routes.values():
             if self._outages.are_any and route.trouble is None:
                 for worker in route.idle:
-                    for reported in self._outages.left(worker, route.name):
+                    for reported in self._outages.left(worker, self._loop.time(), route.name):
                         self._listeners.on_event(reported)
 
     def _close(self, post: Post, word: Word) -> None:
