@@ -40,6 +40,9 @@ _SETTINGS = {
 _ASKS_FOR_TOKEN = re.compile("(?i)unauthenticated|auth(?:entication)? ?token")
 """What Ray's errors say where a token is missing or wrong. Source: Ray 2.60."""
 
+_OF_ITS_FOLDER = re.compile(r"AF_UNIX path length|\[Errno \d+\]")
+"""What the errors of a cluster on this machine say where Ray's folder has too long a name, or cannot be written."""
+
 _OTHER_VERSIONS = re.compile(r"Version mismatch:.*?Ray: (\S+)\s+Python: (\S+).*?Ray: (\S+)\s+Python: (\S+)", re.DOTALL)
 """What Ray says of a cluster with other versions: first those of the cluster. Source: Ray 2.60."""
 
@@ -240,7 +243,8 @@ def _why_not_joined(origin: str, address: str, reason: str) -> str:
     """Return the message for what Ray has raised."""
     first = reason.splitlines()[0]
     if address == _LOCAL:
-        return f"a Ray cluster on this machine cannot be started: {first}"
+        cure = "; set RAY_TMPDIR to a folder with a short name, such as /tmp" if _OF_ITS_FOLDER.search(first) else ""
+        return f"a Ray cluster on this machine cannot be started: {first}{cure}"
     place = _place(address)
     if _ASKS_FOR_TOKEN.search(reason):
         return (

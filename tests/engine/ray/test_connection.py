@@ -152,6 +152,25 @@ def test_nodes_that_join_later_get_no_worker_where_rates_are_split() -> None:
     assert made.workers == 2
 
 
+@pytest.mark.parametrize(
+    ("problem", "has_cure"),
+    [
+        (OSError("validate_socket_filename failed: AF_UNIX path length cannot exceed 107 bytes: /scratch/a"), True),
+        (OSError(30, "Read-only file system", "/scratch/ray"), True),
+        (RuntimeError("no"), False),
+    ],
+)
+def test_a_folder_that_ray_cannot_use_is_named_with_the_cure(problem: Exception, has_cure: bool, ray: Ray) -> None:
+    """The temporary folder of a Slurm job often has a long name."""
+
+    def init(**_: Any) -> None:
+        raise problem
+
+    ray.init = init  # type: ignore[method-assign]
+    cure = "; set RAY_TMPDIR to a folder with a short name, such as /tmp"
+    assert refusal("local") == f"a Ray cluster on this machine cannot be started: {problem}{cure if has_cure else ''}"
+
+
 @pytest.mark.parametrize("version", ["2.1.0", None])
 def test_a_cluster_with_another_version_is_refused_before_ray_tries_to_join_it(
     version: str | None, ray: Ray, listening: str, monkeypatch: pytest.MonkeyPatch
