@@ -146,7 +146,9 @@ def _salvage_lines(salvaged: Salvaged) -> Iterator[str]:
     yield _lost_text(salvaged.lost)
     yield from salvaged.notices
     if (results := kept_name(salvaged.kept, RESULTS)).exists():
-        yield f"the earlier results are kept as {results}: they may contain answers that could not be recovered"
+        is_all_there = salvaged.lost == Lost(0, is_exact=True)
+        more = "" if is_all_there else ": they may contain answers that could not be recovered"
+        yield f"the earlier results are kept as {results}{more}"
     yield f"the damaged checkpoint is kept as {salvaged.kept}"
 
 

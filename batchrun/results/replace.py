@@ -16,7 +16,7 @@ from batchrun.storage.processes import is_alive
 
 _SAFE = "the answers are safe in the checkpoint"
 
-_WRITABLE = "make its folder writable, or work on a copy of the run directory: cp -r RUN COPY"
+_WRITABLE = "make its folder writable, or work on a copy of the run directory: cp -r {run} COPY"
 
 _CURES = {
     errno.ENOSPC: "free some space",
@@ -26,7 +26,7 @@ _CURES = {
     errno.EROFS: _WRITABLE,
     errno.EMFILE: "allow this process more open files: ulimit -n 1024",
 }
-"""Error number → what helps. The command that failed then works."""
+"""Error number → what helps, with `{run}` for the run directory. The command that failed then works."""
 
 
 _COMMANDS = {"report.html": "report"}
@@ -134,6 +134,7 @@ def _explained(path: Path, problem: Exception) -> str:
     """Return path, reason and cure. Arrow's own messages are long; the system's need three words."""
     number = getattr(problem, "errno", None)
     reason = os.strerror(number) if number else str(problem)
-    cure = _CURES.get(number or 0, "see that its folder exists and can be written")
-    command = f"batchrun {_COMMANDS.get(path.name, 'export')} {shlex.quote(str(path.parent))}"
+    run = shlex.quote(str(path.parent))
+    cure = _CURES.get(number or 0, "see that its folder exists and can be written").format(run=run)
+    command = f"batchrun {_COMMANDS.get(path.name, 'export')} {run}"
     return f"{path}: {reason}; {cure}; {_SAFE}; then: {command}"

@@ -63,6 +63,7 @@ def test_after_salvage_only_the_lost_rows_are_sent_again(
     recovered = results()
     assert 0 < len(recovered) <= ROWS
     assert f"{len(recovered):,} settled rows recovered" in done.stderr
+    assert ("they may contain answers that could not be recovered" in done.stderr) == (len(recovered) < ROWS)
     if lost := ROWS - len(recovered):
         assert f"{lost} settled row{'' if lost == 1 else 's'} lost" in done.stderr
         assert "again only when you run the job again" in done.stderr
@@ -291,6 +292,7 @@ def test_a_letter_that_changed_in_a_fact_is_noticed_and_what_it_says_is_left_out
     assert done.code == 0
     assert f"{ROWS} settled rows recovered of {ROWS}" in done.stderr
     assert f"left out, because it changed on the disk or is lost: the fact {fact} (" in done.stderr
+    assert "note: the earlier results are kept as out/before-salvage.results.parquet\n" in done.stderr
     assert run("in.jsonl").code == 0
     assert endpoint.stats.received == ROWS
     assert without_times(results()) == without_times(finished)

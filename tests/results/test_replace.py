@@ -51,7 +51,7 @@ def test_after_a_failure_only_the_old_file_exists(tmp_path: Path, problem: BaseE
         (
             PermissionError(errno.EACCES, "x"),
             "Permission denied",
-            "make its folder writable, or work on a copy of the run directory",
+            "make its folder writable, or work on a copy of the run directory: cp -r {run} COPY;",
         ),
         (OSError(errno.EROFS, "x"), "Read-only file system", "make its folder writable"),
         (OSError(errno.EIO, "x"), "Input/output error", "see that its folder exists"),
@@ -69,7 +69,7 @@ def test_the_message_has_the_path_the_reason_and_the_cure(
     message = str(caught.value)
     assert message.startswith(f"{path}: ")
     assert reason in message
-    assert cure in message
+    assert cure.format(run=tmp_path) in message
     assert message.endswith(f"the answers are safe in the checkpoint; then: batchrun export {tmp_path}")
     assert caught.value.exit_code == 3
     assert caught.value.__cause__ is problem
