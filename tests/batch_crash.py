@@ -44,7 +44,7 @@ def main() -> int:
 def _run(job: BatchJob, random: Random, most: int) -> int:
     """Run the job until it is done; return how often it was killed."""
     kills = 0
-    while kills < most and (code := job.run(lambda process: _wait(process, 0.7 + 1.3 * random.random()))) < 0:
+    while kills < most and (code := job.run(lambda process: _wait(process, 0.15 + 0.75 * random.random()))) < 0:
         kills += 1
     if kills == most:
         code = job.run(None)
