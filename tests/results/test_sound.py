@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pyarrow.parquet as pq
 import pytest
-from harness.settled import settle
+from harness.settled import HEAD, settle
 
 from batchrun.errors import DamagedError
 from batchrun.results.export import export
@@ -59,20 +59,7 @@ def test_results_that_are_up_to_date_are_read_as_they_are() -> None:
 
 
 def test_of_a_sound_run_the_results_are_written(tmp_path: Path) -> None:
-    settle([{"prompt": "a", "right": "yes"}], lambda asked: "yes", EVALUATE, head=_other_head())
+    settle([{"prompt": "a", "right": "yes"}], lambda asked: "yes", EVALUATE, head=HEAD.replace('"out"', '"other"'))
     with sound_results(Path("other")) as results:
         assert results == (Path("other/results.parquet"), [], True)
         assert pq.read_table(results.path).num_rows == 1
-
-
-def _other_head() -> str:
-    return """
-[input]
-path = "in.jsonl"
-[model]
-names = ["m"]
-[endpoint]
-base_url = "http://127.0.0.1:1/v1"
-[output]
-dir = "other"
-"""
